@@ -1,0 +1,224 @@
+//! The command line: one table of commands from which parsing and help are made, and the exit codes.
+
+mod client;
+mod file;
+mod send;
+mod serve;
+mod setup;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, ConfigError, Environment, Loaded};
+use crate::daemon::DaemonError;
+use crate::store::StoreError;
+
+/// Takes Waldo AI's webhooks durably into one SQLite file and serves what they mean to local apps.
+#[derive(Debug, Parser)]
+#[command(
+    name = "waldo-syncd",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Start with `waldo-syncd serve`, then `waldo-syncd send onboard --customer c-1 --status APPROVED`.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 the daemon is not running."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the database is
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// One JSON object a line, for programs
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::ServeArgs),
+    /// Write a commented configuration and a fresh secret; overwrites nothing
+    Init(setup::InitArgs),
+    /// Show the URL to paste into Waldo's dashboard, or change its secret
+    WebhookUrl(setup::WebhookUrlArgs),
+    /// Post one made-up webhook to the running daemon
+    Send(send::SendArgs),
+    /// Tell how the daemon is
+    Status(show::StatusArgs),
+    /// List customers
+    Customers(show::CustomersArgs),
+    /// Show one customer with its timeline
+    Customer(show::CustomerArgs),
+    /// List events, or follow them as they come
+    Events(show::EventsArgs),
+    /// List the API requests that are waited for
+    Requests(show::RequestsArgs),
+    /// Prove that no event was altered, removed or inserted
+    Check(file::CheckArgs),
+    /// Fold the log into fresh tables
+    Rebuild(file::RebuildArgs),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(setup::ConfigCommand),
+}
+
+/// What a command failed with; each kind has its exit code.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// It was tried and did not work.
+    #[error("{0}")]
+    Failed(String),
+    /// It was asked for in a way that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// There is no daemon to ask.
+    #[error("{0}")]
+    NotRunning(String),
+    /// Whoever read our output has gone; nobody is left to tell.
+    #[error("")]
+    OutputClosed,
+}
+
+impl CliError {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotFound(_) => 3,
+            Self::NotRunning(_) => 4,
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// What a command works with.
+struct Context {
+    common: Common,
+    environment: Environment,
+}
+
+impl Context {
+    /// Loads the configuration, with command line values over it.
+    fn load(&self, flags: &[(&str, String)]) -> Result<Loaded, CliError> {
+        let mut flags = flags.to_vec();
+        if let Some(directory) = &self.common.data_dir {
+            flags.push(("store.data_dir", directory.to_string_lossy().into_owned()));
+        }
+        Ok(config::load(
+            self.common.config.as_deref(),
+            &self.environment,
+            &flags,
+        )?)
+    }
+
+    fn data_dir(&self, loaded: &Loaded) -> Result<PathBuf, CliError> {
+        Ok(self.environment.data_dir(&loaded.config.store)?)
+    }
+}
+
+/// Runs the program and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no failure; the rest is usage.
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            return if error.print().is_ok() && asked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
+        }
+    };
+    let context = Context {
+        common: cli.common,
+        environment: Environment::from_process(),
+    };
+    match run(&context, cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !matches!(error, CliError::OutputClosed) {
+                eprintln!("waldo-syncd: {error}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(context: &Context, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Serve(args) => serve::run(context, args),
+        Command::Init(args) => setup::init(context, args),
+        Command::WebhookUrl(args) => setup::webhook_url(context, args),
+        Command::Send(args) => send::run(context, args),
+        Command::Status(args) => show::status(context, args),
+        Command::Customers(args) => show::customers(context, args),
+        Command::Customer(args) => show::customer(context, args),
+        Command::Events(args) => show::events(context, args),
+        Command::Requests(args) => show::requests(context, args),
+        Command::Check(args) => file::check(context, args),
+        Command::Rebuild(args) => file::rebuild(context, args),
+        Command::Config(command) => setup::config(context, command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,127 @@
+//! `send`: one made-up webhook, to see the whole path work.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, detail};
+use super::setup::known_secrets;
+use super::{CliError, Context};
+
+/// Post one made-up webhook to the running daemon.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples: waldo-syncd send onboard --customer c-1 --status APPROVED
+          waldo-syncd send evaluation --customer c-1 --request r-1 --run fraud:completed --score 0.7")]
+pub struct SendArgs {
+    /// onboard, flag, evaluation, or any other name
+    event: String,
+    /// customerId
+    #[arg(long, value_name = "ID", required_unless_present = "file")]
+    customer: Option<String>,
+    /// externalId
+    #[arg(long, value_name = "ID")]
+    external: Option<String>,
+    /// requestId
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// Evaluation type and status
+    #[arg(long, value_name = "TYPE:STATUS")]
+    run: Option<String>,
+    /// validation.status
+    #[arg(long, value_name = "WORD")]
+    status: Option<String>,
+    /// validation.kyc
+    #[arg(long, value_name = "WORD")]
+    kyc: Option<String>,
+    /// validation.fraudScore
+    #[arg(long, value_name = "0..1")]
+    score: Option<f64>,
+    /// flag
+    #[arg(long, value_name = "true|false")]
+    flag: Option<bool>,
+    /// Send this file as it is instead (- is standard input)
+    #[arg(long, value_name = "FILE", exclusive = false)]
+    file: Option<PathBuf>,
+}
+
+pub fn run(context: &Context, args: SendArgs) -> Result<(), CliError> {
+    let body = body(&args)?;
+    let loaded = context.load(&[])?;
+    let client = Client::new(context, &loaded)?;
+    let secrets = known_secrets(context, &loaded, &context.data_dir(&loaded)?)?;
+    let answer = client.post(&secrets.current, body)?;
+    let text: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if !answer.status.is_success() {
+        let hint = if answer.status == 401 {
+            "; does this command see the daemon's --config and --data-dir?"
+        } else {
+            ""
+        };
+        return Err(CliError::Failed(format!(
+            "the daemon answered: {}{hint}",
+            detail(&text, answer.status)
+        )));
+    }
+    let mut out = io::stdout().lock();
+    if context.common.json {
+        writeln!(out, "{text}")?;
+    } else {
+        writeln!(out, "kept as event {}", text["seq"])?;
+    }
+    Ok(())
+}
+
+fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
+    if let Some(path) = &args.file {
+        let mut bytes = Vec::new();
+        if path.as_os_str() == "-" {
+            io::stdin().read_to_end(&mut bytes)?;
+        } else {
+            bytes = std::fs::read(path).map_err(|error| {
+                CliError::Failed(format!("cannot read {}: {error}", path.display()))
+            })?;
+        }
+        return Ok(bytes);
+    }
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    put("event", Some(json!(args.event)));
+    put("requestId", args.request.as_ref().map(|id| json!(id)));
+    if let Some(run) = &args.run {
+        let (evaluation, status) = run.split_once(':').ok_or_else(|| {
+            CliError::Usage(format!(
+                "--run {run}: expected TYPE:STATUS, as in fraud:completed"
+            ))
+        })?;
+        put(
+            "evaluation",
+            Some(json!({ "type": evaluation, "status": status })),
+        );
+    }
+    let mut validation = Map::new();
+    let members = [
+        ("status", args.status.as_ref().map(|word| json!(word))),
+        ("kyc", args.kyc.as_ref().map(|word| json!(word))),
+        ("fraudScore", args.score.map(|score| json!(score))),
+    ];
+    for (name, value) in members {
+        if let Some(value) = value {
+            validation.insert(name.to_owned(), value);
+        }
+    }
+    put(
+        "validation",
+        (!validation.is_empty()).then_some(Value::Object(validation)),
+    );
+    put("flag", args.flag.map(|flag| json!(flag)));
+    put("externalId", args.external.as_ref().map(|id| json!(id)));
+    put("customerId", args.customer.as_ref().map(|id| json!(id)));
+    Ok(Value::Object(body).to_string().into_bytes())
+}

@@ -1,0 +1,56 @@
+//! `serve`: the daemon, its runtime and its log.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CliError, Context};
+use crate::daemon::{self, ServeOptions};
+use crate::logging;
+
+/// Run the daemon until SIGTERM or Ctrl-C.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: waldo-syncd serve --ingest 127.0.0.1:7311 --query 127.0.0.1:7312")]
+pub struct ServeArgs {
+    /// Where webhooks are taken [default: 127.0.0.1:7311]
+    #[arg(long, value_name = "ADDR")]
+    ingest: Option<String>,
+    /// Where apps read [default: 127.0.0.1:7312]
+    #[arg(long, value_name = "ADDR")]
+    query: Option<String>,
+    /// Path of the control socket
+    #[arg(long, value_name = "PATH")]
+    control: Option<String>,
+    /// Write where the doors are to this file once they are open
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+}
+
+pub fn run(context: &Context, args: ServeArgs) -> Result<(), CliError> {
+    let keys = [
+        ("ingest.listen", args.ingest),
+        ("query.listen", args.query),
+        ("control.path", args.control),
+    ];
+    let flags: Vec<_> = keys
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+    let loaded = context.load(&flags)?;
+    logging::start(&loaded.config.log).map_err(CliError::Failed)?;
+    let options = ServeOptions {
+        ready_file: args.ready_file,
+        on_terminal: std::io::stderr().is_terminal(),
+    };
+    // The writer has a thread of its own; more than a few workers only take the processor from it.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).clamp(1, MAX_WORKERS))
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(daemon::run(&loaded, &context.environment, &options))?)
+}
+
+/// Threads that serve connections at most.
+const MAX_WORKERS: usize = 4;

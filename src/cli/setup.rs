@@ -1,0 +1,315 @@
+//! `init`, `webhook-url`, `config`: what is done before the daemon runs.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::client::Client;
+use super::{CliError, Context};
+use crate::config::{self, ConfigError, Secret, WEBHOOK_SECRET_FILE, WebhookSecrets};
+use crate::daemon::{fresh_secret, make_secret, write_whole};
+
+/// What stands for the outside name where none is given.
+const PUBLIC_EXAMPLE: &str = "https://waldo.example.com";
+
+/// Write a commented configuration and a fresh secret.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: waldo-syncd init --public https://hooks.example.com")]
+pub struct InitArgs {
+    /// The outside name, to show the URL as Waldo will call it
+    #[arg(long, value_name = "BASE")]
+    public: Option<String>,
+}
+
+/// Show the URL to paste into Waldo's dashboard.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+To change the secret without losing a webhook: --rotate, paste the new URL into the dashboard, then --retire.
+Example: waldo-syncd webhook-url --public https://hooks.example.com")]
+pub struct WebhookUrlArgs {
+    /// The outside name
+    #[arg(long, value_name = "BASE")]
+    public: Option<String>,
+    /// Add a new secret; the old ones stay valid
+    #[arg(long, conflicts_with = "retire")]
+    rotate: bool,
+    /// Let the old secrets no longer be valid
+    #[arg(long)]
+    retire: bool,
+}
+
+/// Check or show the configuration.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example: waldo-syncd config show --config /etc/waldo-syncd/config.toml")]
+pub enum ConfigCommand {
+    /// Say whether the configuration can be used
+    #[command(after_help = "Example: waldo-syncd config check --config ./config.toml")]
+    Check,
+    /// Print every key with its value and where that came from; secrets are not shown
+    #[command(after_help = "Example: waldo-syncd config show")]
+    Show,
+}
+
+pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
+    let environment = &context.environment;
+    let path = context
+        .common
+        .config
+        .clone()
+        .or_else(|| {
+            context
+                .common
+                .data_dir
+                .as_ref()
+                .map(|directory| directory.join("config.toml"))
+        })
+        .or_else(|| {
+            environment
+                .user_config_dir
+                .as_ref()
+                .map(|directory| directory.join("waldo-syncd/config.toml"))
+        })
+        .ok_or_else(|| {
+            CliError::Usage(
+                "no place for the configuration is known; name one with --config".to_owned(),
+            )
+        })?;
+    let path = std::path::absolute(path)?;
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| cannot("create", &folder, &error))?;
+    let secret_file = folder.join(WEBHOOK_SECRET_FILE);
+    let had_secret = secret_file.exists();
+    make_secret(&secret_file)?;
+    let wrote_config = write_new(&path, &config::template(&secret_file))?;
+
+    let loaded = config::load(Some(&path), environment, &[])?;
+    let data_dir = context.data_dir(&loaded)?;
+    let secrets = known_secrets(context, &loaded, &data_dir)?;
+    let base = args.public.as_deref().unwrap_or(PUBLIC_EXAMPLE);
+    let url = webhook_url_of(base, &secrets.current)?;
+    let listen = &loaded.config.ingest.listen;
+    let local = webhook_url_of(&format!("http://{listen}"), &secrets.current)?;
+    let host = base
+        .trim_start_matches("https://")
+        .trim_start_matches("http://")
+        .trim_end_matches('/');
+    let said = |new: bool| {
+        if new {
+            "written"
+        } else {
+            "was there, left as it is"
+        }
+    };
+    let mut out = io::stdout().lock();
+    if context.common.json {
+        let object = serde_json::json!({
+            "config": path, "configWritten": wrote_config, "secretFile": secret_file, "secretWritten": !had_secret,
+            "webhookUrl": url,
+        });
+        writeln!(out, "{object}")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "Configuration: {} ({})",
+        path.display(),
+        said(wrote_config)
+    )?;
+    writeln!(
+        out,
+        "Secret:        {} ({})",
+        secret_file.display(),
+        said(!had_secret)
+    )?;
+    writeln!(
+        out,
+        "\nPaste this URL into Waldo's dashboard, page API Integration:\n  {url}"
+    )?;
+    writeln!(
+        out,
+        "\nCaddy, in its Caddyfile:\n  {host} {{\n    reverse_proxy /webhooks/waldo/* {listen}\n  }}"
+    )?;
+    writeln!(
+        out,
+        "\nnginx, in the server block of {host}:\n  location /webhooks/waldo/ {{\n    proxy_pass http://{listen};\n    \
+         proxy_set_header Host $host;\n    client_max_body_size 1m;\n    access_log off;  # the URL holds the secret\n  }}"
+    )?;
+    writeln!(
+        out,
+        "\nProve the whole path once `waldo-syncd serve --config {}` runs:\n  curl -sS '{local}' -d \
+         '{{\"event\":\"onboard\",\"customerId\":\"proof\",\"validation\":{{\"status\":\"REVIEW\"}}}}'",
+        path.display()
+    )?;
+    Ok(())
+}
+
+pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliError> {
+    let loaded = context.load(&[])?;
+    let data_dir = context.data_dir(&loaded)?;
+    if args.rotate || args.retire {
+        let current = known_secrets(context, &loaded, &data_dir)?;
+        let path = loaded.config.ingest.webhook_secret_file(&context.environment, &data_dir).ok_or_else(|| {
+            CliError::Failed(
+                "the secret stands in the configuration itself; change [ingest] secret there, keep the old one in \
+                 secrets_accepted for a while, and restart"
+                    .to_owned(),
+            )
+        })?;
+        rewrite_secrets(&path, &current, args.rotate)?;
+    }
+    let secrets = known_secrets(context, &loaded, &data_dir)?;
+    let base = match &args.public {
+        Some(base) => base.clone(),
+        None => local_base(context, &loaded),
+    };
+    let url = webhook_url_of(&base, &secrets.current)?;
+    let mut out = io::stdout().lock();
+    if context.common.json {
+        let object = serde_json::json!({ "url": url, "accepted": secrets.all().count() });
+        writeln!(out, "{object}")?;
+    } else {
+        writeln!(out, "{url}")?;
+    }
+    let others = secrets.all().count() - 1;
+    if others > 0 {
+        eprintln!(
+            "{others} older secrets are valid too; once the dashboard has this URL: waldo-syncd webhook-url --retire"
+        );
+    }
+    Ok(())
+}
+
+pub fn config(context: &Context, command: ConfigCommand) -> Result<(), CliError> {
+    let loaded = context.load(&[])?;
+    let mut out = io::stdout().lock();
+    match command {
+        ConfigCommand::Check => {
+            let data_dir = context.data_dir(&loaded)?;
+            let mut warnings = loaded.warnings.clone();
+            loaded
+                .config
+                .ingest
+                .webhook_secrets(&context.environment, &data_dir, &mut warnings)?;
+            loaded
+                .config
+                .ingest
+                .hmac_key(&context.environment, &mut warnings)?;
+            loaded
+                .config
+                .query
+                .token(&context.environment, &mut warnings)?;
+            loaded
+                .config
+                .waldo
+                .credentials(&context.environment, &mut warnings)?;
+            for warning in &warnings {
+                eprintln!("warning: {warning}");
+            }
+            let file = loaded.file.as_ref().map(|path| path.display().to_string());
+            if context.common.json {
+                writeln!(
+                    out,
+                    "{}",
+                    serde_json::json!({ "ok": true, "file": file, "warnings": warnings })
+                )?;
+            } else {
+                let file = file.unwrap_or_else(|| "no file, all defaults".to_owned());
+                writeln!(out, "the configuration can be used ({file})")?;
+            }
+        }
+        ConfigCommand::Show if context.common.json => {
+            for key in config::show_json(&loaded) {
+                writeln!(out, "{key}")?;
+            }
+        }
+        ConfigCommand::Show => write!(out, "{}", config::show(&loaded))?,
+    }
+    Ok(())
+}
+
+/// The secrets that are valid; the data directory's own is made where there is none.
+pub fn known_secrets(
+    context: &Context,
+    loaded: &config::Loaded,
+    data_dir: &Path,
+) -> Result<WebhookSecrets, CliError> {
+    let ingest = &loaded.config.ingest;
+    if let Some(known) = ingest.webhook_secrets(&context.environment, data_dir, &mut Vec::new())? {
+        return Ok(known);
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(|error| cannot("create", data_dir, &error))?;
+    make_secret(&data_dir.join(WEBHOOK_SECRET_FILE))?;
+    let made = ingest.webhook_secrets(&context.environment, data_dir, &mut Vec::new())?;
+    made.ok_or_else(|| CliError::Failed("the fresh secret cannot be read".to_owned()))
+}
+
+/// Writes the secrets' file anew: a fresh one in front of the others, or the first one alone.
+fn rewrite_secrets(path: &Path, secrets: &WebhookSecrets, rotate: bool) -> Result<(), CliError> {
+    // Only what stands in this file is written back; secrets accepted by the configuration stay there.
+    let in_file = config::read_secret_file(path, &config::Environment::default(), &mut Vec::new())
+        .map_err(|error: ConfigError| CliError::Failed(error.to_string()))?;
+    let mut lines: Vec<String> = Vec::new();
+    if rotate {
+        lines.push(fresh_secret()?);
+        lines.extend(in_file.iter().map(|secret| secret.expose().to_owned()));
+    } else {
+        lines.push(secrets.current.expose().to_owned());
+    }
+    lines.push(String::new());
+    Ok(write_whole(path, &lines.join("\n"))?)
+}
+
+/// The URL under which the secret is taken.
+fn webhook_url_of(base: &str, secret: &Secret) -> Result<String, CliError> {
+    if !base.starts_with("https://") && !base.starts_with("http://") {
+        return Err(CliError::Usage(format!(
+            "--public {base}: expected a URL like {PUBLIC_EXAMPLE}"
+        )));
+    }
+    Ok(format!(
+        "{}{}",
+        base.trim_end_matches('/'),
+        crate::http::webhook_path(secret)
+    ))
+}
+
+fn local_base(context: &Context, loaded: &config::Loaded) -> String {
+    let running = Client::new(context, loaded).ok();
+    let address = running
+        .as_ref()
+        .and_then(Client::ingest)
+        .unwrap_or(&loaded.config.ingest.listen);
+    format!("http://{address}")
+}
+
+fn write_new(path: &PathBuf, text: &str) -> Result<bool, CliError> {
+    let opened = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match opened {
+        Ok(mut file) => {
+            file.write_all(text.as_bytes())
+                .map_err(|error| cannot("write", path, &error))?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(cannot("write", path, &error)),
+    }
+}
+
+fn cannot(verb: &str, path: &Path, error: &io::Error) -> CliError {
+    CliError::Failed(format!("cannot {verb} {}: {error}", path.display()))
+}

@@ -1,0 +1,558 @@
+//! Bytes → a reading, or the reason for quarantine.
+//!
+//! Total: whatever the bytes are, this neither fails nor panics. A known field of the wrong type is read as absent and
+//! named in `problems`; everything else about the event still counts. The shapes and words come from Waldo's pages
+//! "features/webhooks" and "api-reference/*", with the variants that their versions show.
+
+use std::str;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::json::{self, Members, NoObject};
+use super::{EventKind, Operation, Source, State};
+
+/// What was understood of a body.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// The raw name of the event.
+    pub event: Option<String>,
+    /// Waldo's id of the customer: opaque text.
+    pub customer_id: Option<String>,
+    /// The company's own id of the customer; not unique.
+    pub external_id: Option<String>,
+    /// The id of the API call that the event belongs to.
+    pub request_id: Option<String>,
+    /// A link into Waldo's dashboard: display text, never parsed.
+    pub uri: Option<String>,
+    /// What runs or ran.
+    pub evaluation: Option<Evaluation>,
+    /// The outcomes that the body shows.
+    pub validation: Validation,
+    /// `flag` of a flag event, `flagged` of an answer.
+    pub flag: Option<bool>,
+    /// What an app told of a request (control events only).
+    pub registration: Option<Registration>,
+    /// The state that a request was settled with by hand (control events only).
+    pub settled: Option<State>,
+    /// What was wrong with known fields.
+    pub problems: Vec<String>,
+}
+
+/// `evaluation` of a body: each member as far as it is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// `kyc`, `fraud`, `document`, or the raw word.
+    pub r#type: Option<String>,
+    /// `initiated`, `in_progress`, `completed`, `failed`, or the raw word.
+    pub status: Option<String>,
+}
+
+/// `validation` of a body: each member as far as it is there and of the right type.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Validation {
+    /// `APPROVED`, `REJECTED`, `REVIEW`, `PENDING`, or the raw word. The older `ACCEPTED` reads as `APPROVED`.
+    pub status: Option<String>,
+    /// `PASSED`, `REJECTED`, `REVIEW`, `PENDING`, or the raw word. The older `ACCEPTED` reads as `PASSED`.
+    pub kyc: Option<String>,
+    /// 0 to 1, 1 being entirely safe.
+    pub fraud_score: Option<f64>,
+    /// A snapshot of the flag, of unknown age.
+    pub fraud_flag: Option<bool>,
+    /// A count that Waldo gives beside the tags.
+    pub warnings: Option<i64>,
+    /// The single checks, in one shape whichever of the two they came in.
+    pub warning_tags: Option<Vec<WarningTag>>,
+}
+
+/// One check of an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WarningTag {
+    /// The check's name.
+    pub tag: String,
+    /// The check's name for people.
+    pub label: Option<String>,
+    /// Whether it was passed.
+    pub passed: Option<bool>,
+    /// Whether it comes from a document evaluation.
+    pub is_doc: bool,
+}
+
+/// What an app registered about a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The kind of call.
+    pub operation: Operation,
+    /// The evaluation types that the app waits for; may be empty.
+    pub expects: Vec<String>,
+    /// The app's own JSON, as it came.
+    pub context: Option<String>,
+    /// How long after the registration the outcome is due, in milliseconds.
+    pub deadline_ms: i64,
+}
+
+/// Why a body has no reading.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Longer than the door takes; only its beginning was kept.
+    #[error("the body is too large: {size} bytes, of which the first {kept} were kept")]
+    TooLarge {
+        /// Bytes that arrived.
+        size: u64,
+        /// Bytes that were kept.
+        kept: u64,
+    },
+    /// Not UTF-8.
+    #[error("the body is not UTF-8: invalid byte at {0}")]
+    NotUtf8(usize),
+    /// Not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object.
+    #[error("the body is JSON but not an object: it is {0}")]
+    NoObject(&'static str),
+}
+
+/// The longest `context` an app may leave with a request, in bytes (the contract's section on requests).
+pub const MAX_CONTEXT_BYTES: usize = 4096;
+
+/// The text of a body that can be embedded into JSON as it is: without a byte order mark.
+///
+/// # Errors
+/// When the body is not UTF-8.
+pub fn text_of(body: &[u8]) -> Result<&str, Unreadable> {
+    let text = str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Reads a body. `size` is how many bytes arrived, which is more than were kept of a body that was too large.
+///
+/// # Errors
+/// When there is nothing to read: see [`Unreadable`].
+pub fn read(source: Source, body: &[u8], size: u64) -> Result<Reading, Unreadable> {
+    if size > body.len() as u64 {
+        return Err(Unreadable::TooLarge {
+            size,
+            kept: body.len() as u64,
+        });
+    }
+    let members = Members::of(text_of(body)?).map_err(|reason| match reason {
+        NoObject::NoJson(detail) => Unreadable::NotJson(detail),
+        NoObject::OtherType(name) => Unreadable::NoObject(name),
+    })?;
+    let mut reader = Reader::default();
+    let mut reading = Reading {
+        event: reader.text(&members, "event"),
+        customer_id: reader.text(&members, "customerId"),
+        external_id: reader.text(&members, "externalId"),
+        request_id: reader.text(&members, "requestId"),
+        uri: reader.text(&members, "uri"),
+        evaluation: reader.evaluation(&members),
+        validation: reader.validation(&members),
+        flag: reader
+            .boolean(&members, "flag")
+            .or(reader.boolean(&members, "flagged")),
+        ..Reading::default()
+    };
+    match source {
+        Source::Control => reader.control(&members, &mut reading),
+        // Waldo's answer to a flag call shows the status beside the flag, not inside `validation`.
+        Source::Gateway | Source::Poll if reading.validation.status.is_none() => {
+            reading.validation.status = reader.text(&members, "status").map(status_word);
+        }
+        Source::Webhook | Source::Gateway | Source::Poll => {}
+    }
+    reading.problems = reader.problems;
+    Ok(reading)
+}
+
+impl Reading {
+    /// The meaning of the event's name, coming from `source`: apps cannot speak for Waldo, nor Waldo for apps.
+    #[must_use]
+    pub fn kind(&self, source: Source) -> Option<EventKind> {
+        let name = self.event.as_deref()?;
+        let kind = EventKind::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(name))?;
+        let told_by_app = matches!(
+            kind,
+            EventKind::RequestRegistered | EventKind::FlagCalled | EventKind::RequestSettled
+        );
+        (told_by_app == (source == Source::Control)).then_some(kind)
+    }
+
+    /// The evaluation's type and status, where both are there.
+    #[must_use]
+    pub fn run(&self) -> Option<(&str, &str)> {
+        let evaluation = self.evaluation.as_ref()?;
+        Some((evaluation.r#type.as_deref()?, evaluation.status.as_deref()?))
+    }
+
+    /// Whether `validation` only repeats what was known before the evaluation began (Waldo's page
+    /// "api-reference/check-fraud": the score shown with `initiated` is the previous one).
+    #[must_use]
+    pub fn repeats_old_values(&self) -> bool {
+        let status = self
+            .evaluation
+            .as_ref()
+            .and_then(|evaluation| evaluation.status.as_deref());
+        matches!(status, Some("initiated" | "in_progress"))
+    }
+}
+
+/// Takes fields out of an object and notes what was wrong with them.
+#[derive(Default)]
+struct Reader {
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn expected(&mut self, name: &str, expected: &str, value: &RawValue) {
+        let found = json::type_name(value);
+        self.problems
+            .push(format!("{name}: expected {expected}, found {found}"));
+    }
+
+    /// A text; empty is absent, for an empty id names nothing.
+    fn text(&mut self, members: &Members<'_>, name: &str) -> Option<String> {
+        self.text_at(members, name, name)
+    }
+
+    fn text_at(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<String> {
+        let value = members.get(name)?;
+        if json::type_name(value) != "a string" {
+            self.expected(path, "a string", value);
+            return None;
+        }
+        match json::string(value) {
+            Some(text) => Some(text).filter(|text| !text.is_empty()),
+            None => {
+                self.problems
+                    .push(format!("{path}: an escape stands for no character"));
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, members: &Members<'_>, name: &str) -> Option<bool> {
+        self.boolean_at(members, name, name)
+    }
+
+    fn boolean_at(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<bool> {
+        let value = members.get(name)?;
+        match value.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.expected(path, "a boolean", value);
+                None
+            }
+        }
+    }
+
+    fn object<'a>(&mut self, members: &Members<'a>, name: &str) -> Option<Members<'a>> {
+        let value = members.get(name)?;
+        let object = Members::of(value.get()).ok();
+        if object.is_none() {
+            self.expected(name, "an object", value);
+        }
+        object
+    }
+
+    fn evaluation(&mut self, members: &Members<'_>) -> Option<Evaluation> {
+        let object = self.object(members, "evaluation")?;
+        let read = |word: String, known: &[&str]| {
+            let lower = word.to_ascii_lowercase();
+            if known.contains(&lower.as_str()) {
+                lower
+            } else {
+                word
+            }
+        };
+        let evaluation = Evaluation {
+            r#type: self
+                .text_at(&object, "type", "evaluation.type")
+                .map(|word| read(word, &["kyc", "fraud", "document", "idle"])),
+            status: self
+                .text_at(&object, "status", "evaluation.status")
+                .map(|word| {
+                    read(
+                        word,
+                        &["initiated", "in_progress", "completed", "failed", "idle"],
+                    )
+                }),
+        };
+        // Get Customer says `idle` of both when nothing runs: that is no evaluation.
+        let idle = |word: &Option<String>| word.as_deref() == Some("idle");
+        let nothing = evaluation == Evaluation::default();
+        (!nothing && !idle(&evaluation.r#type) && !idle(&evaluation.status)).then_some(evaluation)
+    }
+
+    fn validation(&mut self, members: &Members<'_>) -> Validation {
+        let Some(object) = self.object(members, "validation") else {
+            return Validation::default();
+        };
+        Validation {
+            status: self
+                .text_at(&object, "status", "validation.status")
+                .map(status_word),
+            kyc: self.text_at(&object, "kyc", "validation.kyc").map(kyc_word),
+            fraud_score: self.score(&object),
+            fraud_flag: self.boolean_at(&object, "fraudFlag", "validation.fraudFlag"),
+            warnings: self.integer(&object, "warnings", "validation.warnings"),
+            warning_tags: self.warning_tags(&object),
+        }
+    }
+
+    fn score(&mut self, validation: &Members<'_>) -> Option<f64> {
+        let value = validation.get("fraudScore")?;
+        if json::type_name(value) != "a number" {
+            self.expected("validation.fraudScore", "a number", value);
+            return None;
+        }
+        match value.get().parse::<f64>() {
+            // The sum turns -0 into 0.
+            Ok(score) if (0.0..=1.0).contains(&score) => Some(score + 0.0),
+            _ => {
+                self.problems
+                    .push("validation.fraudScore: not between 0 and 1".to_owned());
+                None
+            }
+        }
+    }
+
+    fn integer(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<i64> {
+        let value = members.get(name)?;
+        let integer = value.get().parse().ok();
+        if integer.is_none() {
+            self.expected(path, "an integer", value);
+        }
+        integer
+    }
+
+    /// The tags, which one page shows as an array and another as an object keyed by tag.
+    fn warning_tags(&mut self, validation: &Members<'_>) -> Option<Vec<WarningTag>> {
+        let value = validation.get("warningTags")?;
+        if let Some(items) = json::items(value) {
+            return Some(
+                items
+                    .into_iter()
+                    .filter_map(|item| self.warning_tag(item, None))
+                    .collect(),
+            );
+        }
+        if let Ok(object) = Members::of(value.get()) {
+            return Some(
+                object
+                    .iter()
+                    .filter_map(|(key, item)| self.warning_tag(item, Some(&key)))
+                    .collect(),
+            );
+        }
+        self.expected("validation.warningTags", "an array or an object", value);
+        None
+    }
+
+    fn warning_tag(&mut self, value: &RawValue, key: Option<&str>) -> Option<WarningTag> {
+        const PATH: &str = "validation.warningTags[]";
+        let Ok(object) = Members::of(value.get()) else {
+            self.expected(PATH, "objects", value);
+            return None;
+        };
+        let tag = self
+            .text_at(&object, "tag", "validation.warningTags[].tag")
+            .or_else(|| key.map(str::to_owned));
+        let Some(tag) = tag else {
+            self.problems.push(format!("{PATH}: an item without a tag"));
+            return None;
+        };
+        Some(WarningTag {
+            tag,
+            label: self.text_at(&object, "label", "validation.warningTags[].label"),
+            passed: self.boolean_at(&object, "passed", "validation.warningTags[].passed"),
+            is_doc: self
+                .boolean_at(&object, "isDoc", "validation.warningTags[].isDoc")
+                .unwrap_or(false),
+        })
+    }
+
+    /// What only apps say. The control door has checked it already; here it is read again, for the log is the source.
+    fn control(&mut self, members: &Members<'_>, reading: &mut Reading) {
+        if let Some(operation) = self.text(members, "operation") {
+            let expects = members
+                .get("expects")
+                .and_then(json::items)
+                .unwrap_or_default();
+            reading.registration = Some(Registration {
+                operation: operation.parse().unwrap_or(Operation::Other),
+                expects: expects.into_iter().filter_map(json::string).collect(),
+                context: members
+                    .get("context")
+                    .map(|context| context.get().to_owned()),
+                deadline_ms: self
+                    .integer(members, "deadlineSeconds", "deadlineSeconds")
+                    .unwrap_or(0)
+                    .saturating_mul(1000),
+            });
+        }
+        if let Some(state) = self.text(members, "state") {
+            reading.settled = state
+                .parse()
+                .ok()
+                .filter(|state: &State| state.is_settled());
+        }
+    }
+}
+
+fn status_word(raw: String) -> String {
+    match raw.to_ascii_uppercase().as_str() {
+        "APPROVED" | "ACCEPTED" => "APPROVED".to_owned(),
+        known @ ("REJECTED" | "REVIEW" | "PENDING") => known.to_owned(),
+        _ => raw,
+    }
+}
+
+fn kyc_word(raw: String) -> String {
+    match raw.to_ascii_uppercase().as_str() {
+        "PASSED" | "ACCEPTED" => "PASSED".to_owned(),
+        known @ ("REJECTED" | "REVIEW" | "PENDING") => known.to_owned(),
+        _ => raw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(body: &str) -> Reading {
+        read(Source::Webhook, body.as_bytes(), body.len() as u64).unwrap()
+    }
+
+    #[test]
+    fn words_are_read_whatever_their_case() {
+        let reading = webhook(
+            r#"{"event":"ONBOARD","evaluation":{"type":"Fraud","status":"In_Progress"},
+                "validation":{"status":"accepted","kyc":"Accepted"}}"#,
+        );
+        assert_eq!(reading.kind(Source::Webhook), Some(EventKind::Onboard));
+        assert_eq!(reading.event.as_deref(), Some("ONBOARD"));
+        assert_eq!(reading.run(), Some(("fraud", "in_progress")));
+        assert_eq!(reading.validation.status.as_deref(), Some("APPROVED"));
+        assert_eq!(reading.validation.kyc.as_deref(), Some("PASSED"));
+    }
+
+    #[test]
+    fn unknown_words_are_kept_as_they_are() {
+        let reading = webhook(
+            r#"{"event":"evaluation","evaluation":{"type":"Liveness","status":"Paused"},
+                "validation":{"status":"On hold","kyc":"Maybe"}}"#,
+        );
+        assert_eq!(reading.run(), Some(("Liveness", "Paused")));
+        assert_eq!(reading.validation.status.as_deref(), Some("On hold"));
+        assert_eq!(reading.validation.kyc.as_deref(), Some("Maybe"));
+        assert!(reading.problems.is_empty());
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_absent_and_named() {
+        let reading = webhook(
+            r#"{"event":"flag","flag":"yes","customerId":7,"externalId":null,"uri":"",
+                "evaluation":[],"validation":{"fraudScore":"0.5","warnings":1.5,"warningTags":3}}"#,
+        );
+        assert_eq!(reading.customer_id, None);
+        assert_eq!(reading.flag, None);
+        assert_eq!(
+            reading.problems,
+            [
+                "customerId: expected a string, found a number",
+                "evaluation: expected an object, found an array",
+                "validation.fraudScore: expected a number, found a string",
+                "validation.warnings: expected an integer, found a number",
+                "validation.warningTags: expected an array or an object, found a number",
+                "flag: expected a boolean, found a string",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_score_outside_its_range_is_a_problem() {
+        for number in ["1.01", "-0.1", "1e400"] {
+            let reading = webhook(&format!(r#"{{"validation":{{"fraudScore":{number}}}}}"#));
+            assert_eq!(reading.validation.fraud_score, None);
+            assert_eq!(
+                reading.problems,
+                ["validation.fraudScore: not between 0 and 1"]
+            );
+        }
+    }
+
+    #[test]
+    fn tags_have_one_shape_whether_array_or_object() {
+        let array = webhook(
+            r#"{"validation":{"warningTags":[{"tag":"ssn","label":"SSN","passed":true,"isDoc":true}]}}"#,
+        );
+        let object = webhook(
+            r#"{"validation":{"warningTags":{"ssn":{"label":"SSN","passed":true,"isDoc":true}}}}"#,
+        );
+        assert_eq!(array.validation, object.validation);
+        assert_eq!(array.validation.warning_tags.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_idle_evaluation_is_none() {
+        let reading = webhook(r#"{"evaluation":{"type":"idle","status":"idle"}}"#);
+        assert_eq!(reading.evaluation, None);
+    }
+
+    #[test]
+    fn apps_and_waldo_cannot_speak_for_each_other() {
+        let registered = webhook(r#"{"event":"request.registered"}"#);
+        assert_eq!(registered.kind(Source::Webhook), None);
+        assert_eq!(
+            registered.kind(Source::Control),
+            Some(EventKind::RequestRegistered)
+        );
+        assert_eq!(
+            webhook(r#"{"event":"onboard"}"#).kind(Source::Control),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_unreadable_with_its_reason() {
+        let reason = |body: &[u8]| {
+            read(Source::Webhook, body, body.len() as u64)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            reason(b"[]"),
+            "the body is JSON but not an object: it is an array"
+        );
+        assert_eq!(reason(b"a\xff"), "the body is not UTF-8: invalid byte at 1");
+        assert!(reason(b"{").starts_with("the body is not JSON: EOF"));
+        assert_eq!(
+            read(Source::Webhook, b"{", 9).unwrap_err(),
+            Unreadable::TooLarge { size: 9, kept: 1 }
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let body = "\u{feff}{\"event\":\"flag\"}";
+        assert_eq!(webhook(body).event.as_deref(), Some("flag"));
+    }
+
+    #[test]
+    fn a_reading_kept_in_place_of_its_payload_is_whole() {
+        let reading = webhook(include_str!(
+            "../../tests/fixtures/payloads/webhook-evaluation-document-completed.json"
+        ));
+        let kept = serde_json::to_string(&reading).unwrap();
+        assert_eq!(serde_json::from_str::<Reading>(&kept).unwrap(), reading);
+    }
+}

@@ -1,0 +1,167 @@
+//! The feed: events in the order of the log, for whoever follows it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+use warp::reply::Response as Reply;
+
+use super::params::Params;
+use super::query::{Asked, Query, order};
+use super::reply::{self, Listing, Problem, SEQ_HEADER};
+use crate::domain::{Disposition, Origin, Seq, Source};
+use crate::store::{At, Feed, FeedFilter, Order, Page};
+
+/// How long a reader may wait for news, in seconds.
+const MAX_WAIT_SECONDS: u64 = 60;
+
+pub(super) async fn list(
+    query: Arc<Query>,
+    _: String,
+    mut params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    let filter = FeedFilter {
+        event: params.text("event"),
+        origin: params.value::<Origin>("origin")?,
+        disposition: params.value::<Disposition>("disposition")?,
+        customer_id: params.text("customerId"),
+        request_id: params.text("requestId"),
+        source: params.value::<Source>("source")?,
+    };
+    let after = params.value("after")?.map(Seq);
+    let order = order(&mut params)?;
+    let limit = params.limit()?;
+    let wait = params.value::<u64>("wait")?.unwrap_or(0);
+    params.finish()?;
+    if wait > MAX_WAIT_SECONDS {
+        return Err(Problem::bad_parameter(
+            "wait",
+            format_args!("expected 0 to {MAX_WAIT_SECONDS} seconds"),
+        ));
+    }
+    if wait > 0 && order == Order::Descending {
+        return Err(Problem::bad_parameter(
+            "wait",
+            "news come at the end: not with order=desc",
+        ));
+    }
+    let page = follow(
+        &query,
+        filter,
+        after,
+        order,
+        limit,
+        Duration::from_secs(wait),
+    )
+    .await?;
+    Ok(reply::json(
+        &Listing {
+            items: &page.value.items,
+            next: page.value.next,
+        },
+        page.seq,
+    ))
+}
+
+/// Reads a page, waiting for the tail to move while nothing matches.
+async fn follow(
+    query: &Query,
+    filter: FeedFilter,
+    mut after: Option<Seq>,
+    order: Order,
+    limit: usize,
+    wait: Duration,
+) -> Result<At<Feed>, Problem> {
+    let deadline = Instant::now() + wait;
+    let mut stop = query.stop.clone();
+    loop {
+        let page = query
+            .store
+            .events(filter.clone(), after, order, limit)
+            .await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !page.value.items.is_empty() || left.is_zero() || order == Order::Descending {
+            return Ok(page);
+        }
+        after = Some(page.value.next);
+        let moved = query.store.wait_projected(page.value.next.next(), left);
+        tokio::select! {
+            // An error is the end of the waiting time: the next round answers with what there is.
+            _ = moved => {}
+            // A stop ends all waiting; an error means that nobody is left to tell of one.
+            _ = stop.wait_for(|stop| *stop) => return Ok(page),
+        }
+    }
+}
+
+pub(super) async fn of_customer(
+    query: Arc<Query>,
+    id: String,
+    mut params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    let after = params.cursor::<u64>("seq")?.map(Seq);
+    let page = Page {
+        after,
+        limit: params.limit()?,
+    };
+    params.finish()?;
+    let At { seq, value } = query.store.customer_events(id, page.clone()).await?;
+    let Some(feed) = value else {
+        return Err(Problem::not_found("no event names such a customer").at(seq));
+    };
+    let more = feed.items.len() == page.limit;
+    let next = more.then(|| super::params::cursor("seq", feed.next));
+    Ok(reply::json(
+        &Listing {
+            items: &feed.items,
+            next,
+        },
+        seq,
+    ))
+}
+
+pub(super) async fn one(
+    query: Arc<Query>,
+    id: String,
+    params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    params.finish()?;
+    let At { seq, value } = query.store.event(number(&id)?).await?;
+    let event = value.ok_or_else(|| Problem::not_found("there is no such event").at(seq))?;
+    Ok(reply::json(&event, seq))
+}
+
+pub(super) async fn payload(
+    query: Arc<Query>,
+    id: String,
+    params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    params.finish()?;
+    let At { seq, value } = query.store.event(number(&id)?).await?;
+    let event = value.ok_or_else(|| Problem::not_found("there is no such event").at(seq))?;
+    let pruned = || Problem::not_found("the payload of this event was taken out").at(seq);
+    // Whatever the bytes are, they are never a page or a script.
+    let content_type = if event.event.reading.is_ok() {
+        "application/json"
+    } else {
+        "application/octet-stream"
+    };
+    let mut reply = reply::bytes(
+        StatusCode::OK,
+        content_type,
+        event.payload.ok_or_else(pruned)?,
+    );
+    reply.headers_mut().insert(SEQ_HEADER, seq.0.into());
+    Ok(reply)
+}
+
+fn number(id: &str) -> Result<Seq, Problem> {
+    id.parse()
+        .map(Seq)
+        .map_err(|_| Problem::not_found("a seq is a number"))
+}

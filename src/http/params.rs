@@ -1,0 +1,151 @@
+//! Query parameters: each named once, each known, each of the right type, or `400` with its name.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::reply::Problem;
+
+/// Items of a list where none are asked for.
+const DEFAULT_LIMIT: usize = 100;
+/// Items of a list at most.
+pub const MAX_LIMIT: usize = 1000;
+
+/// The parameters that have not been taken yet.
+#[derive(Debug)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Takes a query string apart.
+    ///
+    /// # Errors
+    /// When a parameter is given twice.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
+        let mut params: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if params.iter().any(|(known, _)| *known == name) {
+                return Err(Problem::bad_parameter(&name, "given more than once"));
+            }
+            params.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(params))
+    }
+
+    /// Takes a parameter as text.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
+    /// Takes a parameter as a value of some type.
+    ///
+    /// # Errors
+    /// When the text is no such value; the problem names the parameter.
+    pub fn value<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+        let text = self.text(name);
+        text.map(|text| {
+            text.parse()
+                .map_err(|error| Problem::bad_parameter(name, error))
+        })
+        .transpose()
+    }
+
+    /// Takes `limit`.
+    ///
+    /// # Errors
+    /// When it is not from 1 to 1000.
+    pub fn limit(&mut self) -> Result<usize, Problem> {
+        let limit = self.value("limit")?.unwrap_or(DEFAULT_LIMIT);
+        if (1..=MAX_LIMIT).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Problem::bad_parameter(
+            "limit",
+            format_args!("expected 1 to {MAX_LIMIT}"),
+        ))
+    }
+
+    /// Takes `cursor`, which must be one of the kind that this list gives out.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn cursor<T: FromStr>(&mut self, kind: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text("cursor") else {
+            return Ok(None);
+        };
+        let place = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .and_then(|plain| plain.strip_prefix(kind)?.strip_prefix('.')?.parse().ok());
+        place.map(Some).ok_or_else(|| {
+            Problem::bad_parameter("cursor", "not a cursor of this list in this order")
+        })
+    }
+
+    /// Ends the taking: whatever is left is not known here.
+    ///
+    /// # Errors
+    /// When something is left.
+    pub fn finish(self) -> Result<(), Problem> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Problem::bad_parameter(name, "not a parameter of this path")),
+        }
+    }
+}
+
+/// A cursor: opaque outside, inside the kind of list and the place in it.
+#[must_use]
+pub fn cursor(kind: &str, place: impl Display) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{kind}.{place}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_goes_back_into_the_list_it_came_from_and_no_other() {
+        let query = format!("cursor={}", cursor("id.asc", "c.1"));
+        assert_eq!(
+            Params::parse(&query)
+                .unwrap()
+                .cursor::<String>("id.asc")
+                .unwrap()
+                .unwrap(),
+            "c.1"
+        );
+        assert!(
+            Params::parse(&query)
+                .unwrap()
+                .cursor::<String>("seq.asc")
+                .is_err()
+        );
+        assert!(
+            Params::parse("cursor=%00")
+                .unwrap()
+                .cursor::<u64>("key")
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_named() {
+        assert!(Params::parse("a=1&a=2").is_err());
+        assert!(Params::parse("a=1").unwrap().finish().is_err());
+        assert!(Params::parse("").unwrap().finish().is_ok());
+    }
+
+    #[test]
+    fn limits_stay_in_their_range() {
+        let limit = |query| Params::parse(query).unwrap().limit();
+        assert_eq!(limit("").unwrap(), 100);
+        assert_eq!(limit("limit=1000").unwrap(), 1000);
+        for query in ["limit=0", "limit=1001", "limit=-1", "limit=ten"] {
+            assert!(limit(query).is_err(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What is counted, by the names that Prometheus sees.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Numbers that are looked up when the metrics are asked for, not kept up to date in between.
+pub trait Sampled {
+    /// The numbers as they are now.
+    fn sample(&self) -> Vec<Sample>;
+}
+
+/// One number, or one for each door.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Its name, without the prefix.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub grows: bool,
+    /// The door it is of, if any, and the value.
+    pub values: Vec<(Option<&'static str>, u64)>,
+}
+
+/// By what status deliveries were answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IngestAnswer {
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// The metrics of one daemon.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Deliveries by the status of their answer.
+    pub ingest_answers: Family<IngestAnswer, Counter<u64, AtomicU64>>,
+    /// Time from the head of a delivery to its acknowledgement.
+    pub acknowledgement_seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let ingest_answers = Family::default();
+        let acknowledgement_seconds = Histogram::new([
+            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+        ]);
+        let mut registry = Registry::with_prefix("waldo_syncd");
+        registry.register(
+            "ingest_answers",
+            "Deliveries by the status of their answer",
+            ingest_answers.clone(),
+        );
+        registry.register(
+            "ingest_acknowledgement_seconds",
+            "Time from the head of a delivery to its acknowledgement",
+            acknowledgement_seconds.clone(),
+        );
+        Self {
+            registry: Mutex::new(registry),
+            ingest_answers,
+            acknowledgement_seconds,
+        }
+    }
+}
+
+impl Metrics {
+    /// Adds numbers that are looked up when asked for.
+    pub fn sample(&self, source: Arc<dyn Sampled + Send + Sync>) {
+        let collector = Box::new(Samples(source));
+        self.registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .register_collector(collector);
+    }
+
+    /// All metrics in the text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+struct Samples(Arc<dyn Sampled + Send + Sync>);
+
+impl std::fmt::Debug for Samples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Samples")
+    }
+}
+
+impl Collector for Samples {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for sample in self.0.sample() {
+            let kind = if sample.grows {
+                MetricType::Counter
+            } else {
+                MetricType::Gauge
+            };
+            let mut family = encoder.encode_descriptor(sample.name, sample.help, None, kind)?;
+            for (door, value) in sample.values {
+                let labels: Vec<_> = door.into_iter().map(|door| ("door", door)).collect();
+                let metric = family.encode_family(&labels)?;
+                if sample.grows {
+                    ConstCounter::new(value).encode(metric)?;
+                } else {
+                    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

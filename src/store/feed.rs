@@ -1,0 +1,347 @@
+//! The read side of the log: events by seq, with filters, in either direction.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::project::read_event;
+use super::query::Page;
+use super::rows::{self, Link, follow, int, load_customer, load_request, seq, uint};
+use super::{At, Store, StoreError};
+use crate::domain::view::EventView;
+use crate::domain::{Chain, Disposition, Evidence, Origin, Seq, Source};
+
+/// Events looked at in one go before the connection is given back; a filter that matches little goes on from there.
+const SCAN_EVENTS: u64 = 20_000;
+/// Go-rounds that one call may take; what it has not reached by then it leaves to the next call.
+const SCAN_ROUNDS: usize = 10;
+
+/// Which way a list runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+/// Which events are wanted; what is `None` is not asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedFilter {
+    /// The event's name, in any case.
+    pub event: Option<String>,
+    /// Who caused it.
+    pub origin: Option<Origin>,
+    /// What became of it.
+    pub disposition: Option<Disposition>,
+    /// The customer it names.
+    pub customer_id: Option<String>,
+    /// The request it names or was tied to.
+    pub request_id: Option<String>,
+    /// How it came.
+    pub source: Option<Source>,
+}
+
+/// A page of the feed.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// The events.
+    pub items: Vec<EventView>,
+    /// Where to go on: everything between `after` and this was looked at.
+    pub next: Seq,
+}
+
+const COLUMNS: &str = "l.seq, l.received_at, l.source, l.digest, l.size, l.payload, l.reading, l.chain, v.origin, \
+     v.evidence, v.disposition, v.duplicate_of, v.request, v.problems, v.replaced";
+
+impl Store {
+    /// A page of events after a seq (before it, newest first, when descending; `None` is the end to begin at).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn events(
+        &self,
+        filter: FeedFilter,
+        after: Option<Seq>,
+        order: Order,
+        limit: usize,
+    ) -> Result<At<Feed>, StoreError> {
+        let mut items = Vec::new();
+        let mut from = after;
+        for round in 1.. {
+            let wanted = limit - items.len();
+            let asked = filter.clone();
+            let page = self
+                .read(move |connection| scan(connection, &asked, from, order, wanted))
+                .await?;
+            items.extend(page.value.feed.items);
+            from = Some(page.value.feed.next);
+            if page.value.at_end || items.len() >= limit || round >= SCAN_ROUNDS {
+                let next = page.value.feed.next;
+                return Ok(At {
+                    seq: page.seq,
+                    value: Feed { items, next },
+                });
+            }
+        }
+        Err(StoreError::NotReached(after.unwrap_or_default()))
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn event(&self, at: Seq) -> Result<At<Option<EventView>>, StoreError> {
+        self.read(move |connection| load(connection, at)).await
+    }
+
+    /// What the rules said of one event that is visible.
+    pub(super) async fn verdict(&self, at: Seq) -> Result<EventView, StoreError> {
+        self.event(at)
+            .await?
+            .value
+            .ok_or(StoreError::NotReached(at))
+    }
+
+    /// The events of a customer, oldest first; `None` when nothing ever named it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn customer_events(
+        &self,
+        customer_id: String,
+        page: Page<Seq>,
+    ) -> Result<At<Option<Feed>>, StoreError> {
+        self.read(move |connection| {
+            if load_customer(connection, &customer_id)?.is_none() {
+                return Ok(None);
+            }
+            let filter = FeedFilter {
+                customer_id: Some(customer_id),
+                ..FeedFilter::default()
+            };
+            let scanned = scan(
+                connection,
+                &filter,
+                page.after,
+                Order::Ascending,
+                page.limit,
+            )?;
+            Ok(Some(scanned.feed))
+        })
+        .await
+    }
+}
+
+struct Scanned {
+    feed: Feed,
+    at_end: bool,
+}
+
+fn scan(
+    connection: &Connection,
+    filter: &FeedFilter,
+    after: Option<Seq>,
+    order: Order,
+    limit: usize,
+) -> Result<Scanned, StoreError> {
+    let tail =
+        seq(connection.query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))?);
+    match linked(connection, filter, after, order)? {
+        Some(seqs) => scan_linked(connection, filter, seqs, (after, tail), order, limit),
+        None => scan_log(connection, filter, (after, tail), order, limit),
+    }
+}
+
+/// The seqs of the customer or request that is asked for, in the order asked for; `None` when neither is.
+fn linked(
+    connection: &Connection,
+    filter: &FeedFilter,
+    after: Option<Seq>,
+    order: Order,
+) -> Result<Option<Vec<Seq>>, StoreError> {
+    let (link, newest) = if let Some(id) = &filter.request_id {
+        (
+            Link::Request,
+            load_request(connection, id)?.and_then(|row| row.last_event),
+        )
+    } else if let Some(id) = &filter.customer_id {
+        (
+            Link::Customer,
+            load_customer(connection, id)?.and_then(|row| row.links.last_event),
+        )
+    } else {
+        return Ok(None);
+    };
+    let seqs = match order {
+        Order::Ascending => {
+            let mut seqs = follow(connection, link, newest, after.unwrap_or_default())?;
+            seqs.reverse();
+            seqs
+        }
+        Order::Descending => {
+            let mut seqs = follow(connection, link, newest, Seq::START)?;
+            seqs.retain(|at| after.is_none_or(|after| *at < after));
+            seqs
+        }
+    };
+    Ok(Some(seqs))
+}
+
+fn scan_linked(
+    connection: &Connection,
+    filter: &FeedFilter,
+    seqs: Vec<Seq>,
+    (after, tail): (Option<Seq>, Seq),
+    order: Order,
+    limit: usize,
+) -> Result<Scanned, StoreError> {
+    let mut items = Vec::new();
+    for at in seqs {
+        let Some(event) = load(connection, at)? else {
+            continue;
+        };
+        if filter.matches(&event) {
+            items.push(event);
+        }
+        if items.len() == limit {
+            return Ok(Scanned {
+                feed: Feed { items, next: at },
+                at_end: false,
+            });
+        }
+    }
+    let next = end(after, tail, order, items.last());
+    Ok(Scanned {
+        feed: Feed { items, next },
+        at_end: true,
+    })
+}
+
+fn scan_log(
+    connection: &Connection,
+    filter: &FeedFilter,
+    (after, tail): (Option<Seq>, Seq),
+    order: Order,
+    limit: usize,
+) -> Result<Scanned, StoreError> {
+    // The window keeps a filter that matches nothing from walking the whole log at once.
+    let (low, high, direction) = match order {
+        Order::Ascending => {
+            let low = after.unwrap_or_default().0;
+            (low, low.saturating_add(SCAN_EVENTS).min(tail.0), "ASC")
+        }
+        Order::Descending => {
+            let high = after.map_or(tail.0, |after| after.0.saturating_sub(1).min(tail.0));
+            (high.saturating_sub(SCAN_EVENTS), high, "DESC")
+        }
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM log l JOIN verdicts v ON v.seq = l.seq \
+         WHERE l.seq > ?1 AND l.seq <= ?2 AND (?3 IS NULL OR v.event = ?3 COLLATE NOCASE) \
+         AND (?4 IS NULL OR v.origin = ?4) AND (?5 IS NULL OR v.disposition = ?5) AND (?6 IS NULL OR l.source = ?6) \
+         ORDER BY l.seq {direction} LIMIT ?7"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![
+        int(low),
+        int(high),
+        filter.event,
+        filter.origin.map(Origin::code),
+        filter.disposition.map(Disposition::code),
+        filter.source.map(Source::code),
+        int(limit as u64),
+    ])?;
+    let mut items = Vec::new();
+    while let Some(row) = found.next()? {
+        items.push(view(connection, row)?);
+    }
+    if let Some(last) = items.last().filter(|_| items.len() == limit) {
+        let next = last.event.seq;
+        return Ok(Scanned {
+            feed: Feed { items, next },
+            at_end: false,
+        });
+    }
+    let (next, at_end) = match order {
+        Order::Ascending => (Seq(high).max(after.unwrap_or_default()), high >= tail.0),
+        Order::Descending if low == 0 => (end(after, tail, order, items.last()), true),
+        Order::Descending => (Seq(low + 1), false),
+    };
+    Ok(Scanned {
+        feed: Feed { items, next },
+        at_end,
+    })
+}
+
+/// Where to go on when there is nothing more in that direction.
+fn end(after: Option<Seq>, tail: Seq, order: Order, last: Option<&EventView>) -> Seq {
+    match order {
+        Order::Ascending => tail.max(after.unwrap_or_default()),
+        Order::Descending => last
+            .map(|event| event.event.seq)
+            .or(after)
+            .unwrap_or_default(),
+    }
+}
+
+impl FeedFilter {
+    fn matches(&self, view: &EventView) -> bool {
+        let reading = view.event.reading.as_ref().ok();
+        let named = |name: &String| {
+            reading
+                .and_then(|reading| reading.event.as_ref())
+                .is_some_and(|event| event.eq_ignore_ascii_case(name))
+        };
+        let of_customer =
+            |id: &String| reading.is_some_and(|reading| reading.customer_id.as_ref() == Some(id));
+        self.event.as_ref().is_none_or(named)
+            && self.origin.is_none_or(|origin| view.origin == origin)
+            && self
+                .disposition
+                .is_none_or(|disposition| view.disposition == disposition)
+            && self.source.is_none_or(|source| view.event.source == source)
+            && self.customer_id.as_ref().is_none_or(of_customer)
+            && self
+                .request_id
+                .as_ref()
+                .is_none_or(|id| view.request_id.as_ref() == Some(id))
+    }
+}
+
+/// Loads one event, if it is there and visible.
+pub(super) fn load(connection: &Connection, at: Seq) -> Result<Option<EventView>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM log l JOIN verdicts v ON v.seq = l.seq WHERE l.seq = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([int(at.0)])?;
+    found.next()?.map(|row| view(connection, row)).transpose()
+}
+
+fn view(connection: &Connection, row: &Row<'_>) -> Result<EventView, StoreError> {
+    let unknown = || StoreError::Corrupt("a verdict has an unknown word".to_owned());
+    let event = read_event(row)?;
+    let own_id = event
+        .reading
+        .as_ref()
+        .ok()
+        .and_then(|reading| reading.request_id.clone());
+    let request_id = match (own_id, row.get::<_, Option<i64>>(12)?) {
+        (None, Some(key)) => connection
+            .prepare_cached("SELECT request_id FROM requests WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?,
+        (own_id, _) => own_id,
+    };
+    Ok(EventView {
+        chain: Chain(row.get(7)?),
+        payload: row.get(5)?,
+        origin: Origin::from_code(row.get(8)?).ok_or_else(unknown)?,
+        evidence: Evidence::from_code(row.get(9)?).ok_or_else(unknown)?,
+        disposition: Disposition::from_code(row.get(10)?).ok_or_else(unknown)?,
+        duplicate_of: row.get::<_, Option<i64>>(11)?.map(|at| Seq(uint(at))),
+        request_id,
+        problems: rows::optional_json(row, 13)?.unwrap_or_default(),
+        replaced: rows::optional_json(row, 14)?,
+        event,
+    })
+}

@@ -1,0 +1,277 @@
+//! Work on the file as a whole: `check` and `rebuild`.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+use super::project::{Projector, SliceLimits};
+use super::rows::{seq, uint};
+use super::schema::{
+    self, DirectoryLock, FILE_NAME, PROJECTIONS, Role, connect, projections_sql, scratch,
+};
+use crate::domain::{Chain, Digest, RULES_VERSION, Seq, Timestamp};
+
+/// Told how far a long work is: done, of.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// How many events are looked at between two tellings.
+const TELL_EVERY: u64 = 10_000;
+
+/// What `check` found.
+#[derive(Clone, Debug)]
+pub struct CheckReport {
+    /// Events in the log.
+    pub events: u64,
+    /// The end of the chain.
+    pub head: Chain,
+    /// Events whose payload was taken out; their digests still stand in the chain.
+    pub without_payload: u64,
+    /// How far the projections are.
+    pub projected: Seq,
+    /// The event at which a given head was found.
+    pub head_found_at: Option<Seq>,
+    /// What is wrong, at most [`MAX_FAULTS`] of them.
+    pub faults: Vec<String>,
+}
+
+/// Faults listed by one check; what is damaged beyond that is not listed one by one.
+pub const MAX_FAULTS: usize = 100;
+
+/// One row that folding again gives differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The table.
+    pub table: String,
+    /// Rows only in the file as it is.
+    pub only_before: u64,
+    /// Rows only in what folding again gives.
+    pub only_after: u64,
+}
+
+/// Checks a file: SQLite's own structure, and that no event was altered, removed or inserted. Works beside a daemon.
+///
+/// # Errors
+/// When the file cannot be opened or read, or is not ours.
+pub fn check_file(
+    path: &Path,
+    head: Option<Chain>,
+    progress: Progress<'_>,
+) -> Result<CheckReport, StoreError> {
+    let connection = connect(path, Role::Read)?;
+    schema::recognise(&connection, path)?;
+    let snapshot = connection.unchecked_transaction()?;
+    let mut faults = integrity(&snapshot)?;
+    let total = snapshot
+        .query_row("SELECT coalesce(max(seq), 0) FROM log", [], |row| {
+            row.get(0)
+        })
+        .map(uint)?;
+    let projected = snapshot
+        .query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))
+        .map(seq)?;
+    let mut report = CheckReport {
+        events: 0,
+        head: Chain::GENESIS,
+        without_payload: 0,
+        projected,
+        head_found_at: None,
+        faults: Vec::new(),
+    };
+    let mut statement = snapshot
+        .prepare("SELECT seq, received_at, digest, chain, size, payload FROM log ORDER BY seq")?;
+    let mut found = statement.query([])?;
+    let mut expected = Seq::START.next();
+    while let Some(row) = found.next()? {
+        let at = seq(row.get(0)?);
+        let digest = Digest(row.get(2)?);
+        let link = Chain(row.get(3)?);
+        let size = uint(row.get(4)?);
+        let mut fault = |text: String| {
+            if faults.len() < MAX_FAULTS {
+                faults.push(text);
+            }
+        };
+        if at != expected {
+            fault(format!("event {expected} is missing: event {at} follows"));
+        }
+        match row.get_ref(5)?.as_blob_or_null().unwrap_or_default() {
+            None => report.without_payload += 1,
+            // Of a body that was too large only the beginning is kept, under the digest of the whole.
+            Some(body) if body.len() as u64 == size && Digest::of(body) != digest => {
+                fault(format!("event {at}: the payload does not have its digest"));
+            }
+            Some(_) => {}
+        }
+        if report.head.link(at, Timestamp(row.get(1)?), &digest) != link {
+            fault(format!(
+                "event {at}: the chain is broken; it or an event before it was altered"
+            ));
+        }
+        // What follows is judged by what stands here, so that one fault is told once.
+        report.head = link;
+        if head == Some(link) {
+            report.head_found_at = Some(at);
+        }
+        report.events += 1;
+        expected = at.next();
+        if report.events.is_multiple_of(TELL_EVERY) {
+            progress(report.events, total);
+        }
+    }
+    progress(report.events, total);
+    if projected.0 > total {
+        faults.push(format!(
+            "the projections are at event {projected}, the log ends at {total}"
+        ));
+    }
+    if let Some(head) =
+        head.filter(|head| report.head_found_at.is_none() && *head != Chain::GENESIS)
+    {
+        faults.push(format!(
+            "the log does not contain the head {head}: it was cut or rewritten"
+        ));
+    }
+    report.faults = faults;
+    Ok(report)
+}
+
+fn integrity(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MAX_FAULTS})"))?;
+    let lines = statement
+        .query_map([], |row| row.get::<_, String>(0))?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(lines
+        .into_iter()
+        .filter(|line| line != "ok")
+        .map(|line| format!("SQLite: {line}"))
+        .collect())
+}
+
+/// Folds the log of a data directory again and tells what differs; unless it is only to tell, puts the fresh tables in
+/// place of the old ones in one transaction.
+///
+/// # Errors
+/// [`StoreError::InUse`] when a daemon works on the file and the tables are to be replaced; else when the file cannot
+/// be read or written.
+pub fn rebuild_file(
+    directory: &Path,
+    only_tell: bool,
+    progress: Progress<'_>,
+) -> Result<Vec<Difference>, StoreError> {
+    let _lock = if only_tell {
+        None
+    } else {
+        Some(DirectoryLock::take(directory)?)
+    };
+    let path = directory.join(FILE_NAME);
+    schema::recognise(&connect(&path, Role::Read)?, &path)?;
+    fold_again(&path, only_tell, progress)
+}
+
+/// Folds the log again if the projections were made by other rules.
+pub(super) fn renew_projections(path: &Path) -> Result<(), StoreError> {
+    let made_by: i64 = connect(path, Role::Read)?.query_row(
+        "SELECT rules_version FROM projection",
+        [],
+        |row| row.get(0),
+    )?;
+    if made_by != RULES_VERSION {
+        log::info!(
+            "the projections were made by rules {made_by}, folding the log again by rules {RULES_VERSION}"
+        );
+        fold_again(path, false, &mut |done, of| {
+            log::info!("folded {done} of {of} events")
+        })?;
+    }
+    Ok(())
+}
+
+fn fold_again(
+    path: &Path,
+    only_tell: bool,
+    progress: Progress<'_>,
+) -> Result<Vec<Difference>, StoreError> {
+    let place = path.parent().unwrap_or(Path::new("."));
+    let folder = tempfile::Builder::new()
+        .prefix(".rebuild-")
+        .tempdir_in(place)
+        .map_err(|source| StoreError::Directory {
+            path: place.to_owned(),
+            source,
+        })?;
+    let scratch_path = folder.path().join("projections.db");
+    let mut fresh = scratch(&scratch_path, path)?;
+    let real = connect(path, Role::Read)?;
+    // Up to where the file's own projections stand, for only then do both speak of the same events.
+    let until: Seq = real
+        .query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))
+        .map(seq)?;
+    let mut projector = Projector::resume(&fresh)?;
+    while projector.projected() < until {
+        let left = until.0 - projector.projected().0;
+        let mut limits = SliceLimits::offline();
+        limits.events = limits
+            .events
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        projector.slice(&mut fresh, limits, &|| false)?;
+        if let Some(halt) = projector.halt() {
+            return Err(StoreError::Corrupt(format!(
+                "a rule failed at event {}: {}",
+                halt.seq, halt.reason
+            )));
+        }
+        progress(projector.projected().0, until.0);
+    }
+    let differences = compare(&fresh)?;
+    drop(fresh);
+    drop(real);
+    if !only_tell {
+        swap(path, &scratch_path)?;
+    }
+    Ok(differences)
+}
+
+/// Compares the scratch database with the real one, table by table.
+fn compare(fresh: &Connection) -> Result<Vec<Difference>, StoreError> {
+    let count = |left: &str, right: &str| -> Result<u64, StoreError> {
+        let sql =
+            format!("SELECT count(*) FROM (SELECT * FROM {left} EXCEPT SELECT * FROM {right})");
+        Ok(uint(fresh.query_row(&sql, [], |row| row.get(0))?))
+    };
+    let mut differences = Vec::new();
+    for table in PROJECTIONS {
+        let (before, after) = (format!("real.{table}"), format!("main.{table}"));
+        let difference = Difference {
+            table: table.to_owned(),
+            only_before: count(&before, &after)?,
+            only_after: count(&after, &before)?,
+        };
+        if difference.only_before + difference.only_after > 0 {
+            differences.push(difference);
+        }
+    }
+    Ok(differences)
+}
+
+/// Puts the scratch tables in place of the file's, in one transaction.
+fn swap(path: &Path, scratch_path: &Path) -> Result<(), StoreError> {
+    let mut connection = connect(path, Role::Append)?;
+    connection.execute(
+        "ATTACH DATABASE ?1 AS fresh",
+        [scratch_path.to_string_lossy()],
+    )?;
+    let transaction = connection.transaction()?;
+    for table in PROJECTIONS {
+        transaction.execute_batch(&format!("DROP TABLE main.{table}"))?;
+    }
+    transaction.execute_batch(projections_sql()?)?;
+    for table in PROJECTIONS {
+        transaction.execute_batch(&format!(
+            "INSERT INTO main.{table} SELECT * FROM fresh.{table}"
+        ))?;
+    }
+    transaction.commit()?;
+    connection.execute_batch("DETACH DATABASE fresh")?;
+    super::checkpoint::truncate(&connection)
+}

@@ -1,0 +1,516 @@
+//! The projector: reads on in the log, folds, writes the touched rows once each and the new `projected_seq` with them.
+//!
+//! Live, after a crash and in `rebuild` this is the same loop from another seq: there is one way from log to rows. Its
+//! commits may be lost in a crash, together; they are then made again. A rule that panics stops it before that event.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Row, TransactionBehavior, params};
+
+use super::StoreError;
+use super::rows::{
+    self, int, load_customer, load_request, load_seen, request_by_key, save_customer, save_request,
+    seq, to_json, uint,
+};
+use crate::domain::fold::{Event, Verdict, World};
+use crate::domain::payload::{self, Reading, Unreadable};
+use crate::domain::rows::Rows;
+use crate::domain::{Digest, Disposition, EventKind, Seq, Source, Timestamp};
+
+/// Rows kept at hand between slices; past it all are let go, for the file has them.
+const MAX_ROWS_AT_HAND: usize = 8192;
+
+/// The event before which the projector stands still, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// The event.
+    pub seq: Seq,
+    /// The rule's last words.
+    pub reason: String,
+}
+
+/// How much one slice may do.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceLimits {
+    /// Events at most.
+    pub events: usize,
+    /// Time at most, looked at every few events.
+    pub time: Duration,
+    /// Whether to end early as soon as an append waits.
+    pub yielding: bool,
+}
+
+impl SliceLimits {
+    /// Small while appends wait, large when far behind, for folding more at once writes each row less often.
+    pub const fn for_backlog(backlog: u64, appends_wait: bool) -> Self {
+        let (events, millis, yielding) = match (backlog, appends_wait) {
+            (50_000.., _) => (8192, 60, false),
+            (5_000.., _) => (4096, 20, false),
+            (_, true) => (512, 3, false),
+            (_, false) => (4096, 20, true),
+        };
+        Self {
+            events,
+            time: Duration::from_millis(millis),
+            yielding,
+        }
+    }
+
+    /// For a rebuild, which nobody waits beside.
+    pub const fn offline() -> Self {
+        Self {
+            events: 20_000,
+            time: Duration::from_secs(3600),
+            yielding: false,
+        }
+    }
+}
+
+/// Bytes of a name that is counted for itself.
+const MAX_COUNTED_NAME: usize = 64;
+
+/// How many events are folded between two looks at the clock.
+const LOOK_EVERY: usize = 32;
+
+/// The state of the fold between slices.
+#[derive(Debug)]
+pub struct Projector {
+    world: World,
+    projected: Seq,
+    newest_minute: i64,
+    halt: Option<Halt>,
+}
+
+/// What a slice adds up, written at its end.
+#[derive(Default)]
+struct Sums {
+    counts: BTreeMap<(&'static str, String), i64>,
+    minutes: BTreeMap<i64, (i64, Option<Seq>)>,
+    last_webhook_at: Option<Timestamp>,
+}
+
+enum Folded {
+    /// Up to and including this event.
+    UpTo(Seq),
+    /// A rule failed at this event; nothing of the slice may be kept.
+    Failed(Halt),
+}
+
+impl Projector {
+    /// Picks up where the rows of a file stand.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn resume(connection: &Connection) -> Result<Self, StoreError> {
+        let (projected, newest_minute) = connection.query_row(
+            "SELECT projected_seq, newest_minute FROM projection",
+            [],
+            |row| Ok((seq(row.get(0)?), row.get(1)?)),
+        )?;
+        let last_key = |table: &str| -> Result<u64, StoreError> {
+            let sql = format!("SELECT coalesce(max(key), 0) FROM {table}");
+            Ok(uint(connection.query_row(&sql, [], |row| row.get(0))?))
+        };
+        let world = World {
+            customers: Rows::after(last_key("customers")?),
+            requests: Rows::after(last_key("requests")?),
+        };
+        Ok(Self {
+            world,
+            projected,
+            newest_minute,
+            halt: None,
+        })
+    }
+
+    /// The newest event whose effects are in the rows.
+    pub const fn projected(&self) -> Seq {
+        self.projected
+    }
+
+    /// Where a rule failed.
+    pub const fn halt(&self) -> Option<&Halt> {
+        self.halt.as_ref()
+    }
+
+    /// Lets go of the rows at hand: the file is the truth.
+    pub fn forget(&mut self) {
+        let world = &mut self.world;
+        *world = World {
+            customers: Rows::after(world.customers.last_key()),
+            requests: Rows::after(world.requests.last_key()),
+        };
+    }
+
+    /// Folds the next events into the rows, in one transaction, and returns how far the rows are then.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written; nothing is changed then.
+    pub fn slice(
+        &mut self,
+        connection: &mut Connection,
+        limits: SliceLimits,
+        appends_wait: &dyn Fn() -> bool,
+    ) -> Result<Seq, StoreError> {
+        let before = (
+            self.world.customers.last_key(),
+            self.world.requests.last_key(),
+            self.newest_minute,
+        );
+        let result = self.try_slice(connection, limits, appends_wait);
+        let kept = matches!(result, Ok(Folded::UpTo(_)));
+        if !kept {
+            self.world = World {
+                customers: Rows::after(before.0),
+                requests: Rows::after(before.1),
+            };
+            self.newest_minute = before.2;
+        } else if self.world.customers.len() + self.world.requests.len() > MAX_ROWS_AT_HAND {
+            self.forget();
+        }
+        match result? {
+            Folded::UpTo(projected) => {
+                self.projected = projected;
+                Ok(projected)
+            }
+            Folded::Failed(halt) => {
+                let good = halt
+                    .seq
+                    .0
+                    .saturating_sub(self.projected.0)
+                    .saturating_sub(1);
+                if good == 0 {
+                    log::error!(
+                        "a rule failed at event {}, the projections stay before it: {}",
+                        halt.seq,
+                        halt.reason
+                    );
+                    self.halt = Some(halt);
+                    return Ok(self.projected);
+                }
+                // What comes before it is sound: once more, without it.
+                let events = usize::try_from(good).unwrap_or(limits.events);
+                self.slice(connection, SliceLimits { events, ..limits }, appends_wait)
+            }
+        }
+    }
+
+    fn try_slice(
+        &mut self,
+        connection: &mut Connection,
+        limits: SliceLimits,
+        appends_wait: &dyn Fn() -> bool,
+    ) -> Result<Folded, StoreError> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut sums = Sums::default();
+        let folded = self.fold(&transaction, limits, appends_wait, &mut sums)?;
+        let Folded::UpTo(projected) = folded else {
+            return Ok(folded);
+        };
+        for customer in self.world.customers.take_touched() {
+            save_customer(&transaction, customer)?;
+        }
+        for request in self.world.requests.take_touched() {
+            save_request(&transaction, request)?;
+        }
+        sums.save(&transaction)?;
+        transaction
+            .prepare_cached(
+                "UPDATE projection SET projected_seq = ?1, newest_minute = ?2, \
+                 last_webhook_at = coalesce(?3, last_webhook_at)",
+            )?
+            .execute(params![
+                int(projected.0),
+                self.newest_minute,
+                sums.last_webhook_at.map(|at| at.0)
+            ])?;
+        transaction.commit()?;
+        Ok(Folded::UpTo(projected))
+    }
+
+    fn fold(
+        &mut self,
+        connection: &Connection,
+        limits: SliceLimits,
+        appends_wait: &dyn Fn() -> bool,
+        sums: &mut Sums,
+    ) -> Result<Folded, StoreError> {
+        let started = Instant::now();
+        let mut projected = self.projected;
+        let mut statement = connection.prepare_cached(
+            "SELECT seq, received_at, source, digest, size, payload, reading FROM log WHERE seq > ?1 \
+             ORDER BY seq LIMIT ?2",
+        )?;
+        let mut rows =
+            statement.query(params![int(self.projected.0), int(limits.events as u64)])?;
+        let mut folded = 0;
+        while let Some(row) = rows.next()? {
+            let event = read_event(row)?;
+            self.gather(connection, &event)?;
+            let world = &mut self.world;
+            // The world is thrown away when this fails, so no half-done step is ever seen.
+            let stepped = catch_unwind(AssertUnwindSafe(|| Self::step(world, &event, sums)));
+            let verdict = match stepped {
+                Ok(verdict) => verdict,
+                Err(panic) => {
+                    return Ok(Folded::Failed(Halt {
+                        seq: event.seq,
+                        reason: last_words(&*panic),
+                    }));
+                }
+            };
+            save_verdict(connection, &event, &verdict)?;
+            self.count(&event, sums);
+            projected = event.seq;
+            folded += 1;
+            if folded % LOOK_EVERY == 0
+                && (started.elapsed() > limits.time || (limits.yielding && appends_wait()))
+            {
+                break;
+            }
+        }
+        Ok(Folded::UpTo(projected))
+    }
+
+    /// Brings the rows that the event names from the file, where they are not at hand.
+    fn gather(&mut self, connection: &Connection, event: &Event) -> Result<(), StoreError> {
+        let needs = World::needs(event);
+        if let Some(id) = needs.request_id {
+            if self.world.requests.get(id).is_none()
+                && let Some(mut request) = load_request(connection, id)?
+            {
+                load_seen(connection, &mut request)?;
+                self.world.requests.put(request);
+            }
+            let owner = self
+                .world
+                .requests
+                .get(id)
+                .and_then(|request| request.customer_id.clone());
+            if let Some(owner) = owner {
+                self.gather_customer(connection, &owner)?;
+            }
+        }
+        if let Some(id) = needs.customer_id {
+            self.gather_customer(connection, id)?;
+        }
+        Ok(())
+    }
+
+    fn gather_customer(&mut self, connection: &Connection, id: &str) -> Result<(), StoreError> {
+        if self.world.customers.get(id).is_some() {
+            return Ok(());
+        }
+        let Some(customer) = load_customer(connection, id)? else {
+            return Ok(());
+        };
+        for &key in &customer.memory.open_requests {
+            if self.world.requests.by_key(key).is_none()
+                && let Some(mut request) = request_by_key(connection, key)?
+            {
+                load_seen(connection, &mut request)?;
+                self.world.requests.put(request);
+            }
+        }
+        self.world.customers.put(customer);
+        Ok(())
+    }
+
+    /// Steps the world and adds up what that does to the counts by status and state.
+    fn step(world: &mut World, event: &Event, sums: &mut Sums) -> Verdict {
+        let needs = World::needs(event);
+        let before = (
+            needs.customer_id.and_then(|id| status_of(world, id)),
+            needs.request_id.and_then(|id| state_of(world, id)),
+        );
+        let open_before = open_requests(world, needs.customer_id);
+        let verdict = world.step(event);
+        if let Some(id) = needs.customer_id {
+            sums.moved("status", before.0, status_of(world, id));
+        }
+        match needs.request_id {
+            Some(id) => sums.moved("state", before.1, state_of(world, id)),
+            None => {
+                // An event may have been tied to an open request of the customer.
+                for (key, state) in open_before {
+                    let after = world.requests.by_key(key).and_then(|request| request.state);
+                    sums.moved(
+                        "state",
+                        Some(state.to_string()),
+                        after.map(|state| state.to_string()),
+                    );
+                }
+            }
+        }
+        sums.add("disposition", verdict.disposition.as_str().to_owned(), 1);
+        if verdict.disposition == Disposition::Quarantined {
+            sums.add("event", "(none)".to_owned(), 1);
+        } else if let Ok(reading) = &event.reading {
+            sums.add("event", counted_name(event.source, reading), 1);
+        }
+        sums.add("source", event.source.as_str().to_owned(), 1);
+        verdict
+    }
+
+    fn count(&mut self, event: &Event, sums: &mut Sums) {
+        let minute = event.received_at.0.div_euclid(60_000);
+        let entry = sums.minutes.entry(minute).or_default();
+        entry.0 += 1;
+        if minute > self.newest_minute {
+            self.newest_minute = minute;
+            entry.1 = Some(event.seq);
+        }
+        if event.source == Source::Webhook {
+            sums.last_webhook_at = Some(event.received_at);
+        }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, kind: &'static str, word: String, number: i64) {
+        *self.counts.entry((kind, word)).or_default() += number;
+    }
+
+    fn moved(&mut self, kind: &'static str, from: Option<String>, to: Option<String>) {
+        if from != to {
+            for (word, number) in [(from, -1), (to, 1)] {
+                if let Some(word) = word {
+                    self.add(kind, word, number);
+                }
+            }
+        }
+    }
+
+    fn save(&self, connection: &Connection) -> Result<(), StoreError> {
+        let mut count = connection.prepare_cached(
+            "INSERT INTO counts (kind, word, number) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (kind, word) DO UPDATE SET number = number + excluded.number",
+        )?;
+        for ((kind, word), number) in &self.counts {
+            count.execute(params![kind, word, number])?;
+        }
+        let mut minute = connection.prepare_cached(
+            "INSERT INTO minutes (minute, events, first_seq) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (minute) DO UPDATE SET events = events + excluded.events",
+        )?;
+        for (at, (events, first_seq)) in &self.minutes {
+            minute.execute(params![at, events, first_seq.map(|first| int(first.0))])?;
+        }
+        Ok(())
+    }
+}
+
+/// The name that an event is counted under; a name that is no name but a text is not kept for that.
+fn counted_name(source: Source, reading: &Reading) -> String {
+    let known = reading.kind(source).map(EventKind::as_str);
+    let name = known.or(reading.event.as_deref()).unwrap_or("(none)");
+    if name.len() > MAX_COUNTED_NAME {
+        "(other)".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+/// The word that a known customer is counted under: the closed vocabulary, so that a body cannot make up rows.
+fn status_of(world: &World, id: &str) -> Option<String> {
+    let customer = world
+        .customers
+        .get(id)
+        .filter(|customer| customer.is_known())?;
+    let word = match customer.status.as_deref() {
+        Some(known @ ("APPROVED" | "REJECTED" | "REVIEW" | "PENDING")) => known,
+        Some(_) => "(other)",
+        None => "(unknown)",
+    };
+    Some(word.to_owned())
+}
+
+fn state_of(world: &World, id: &str) -> Option<String> {
+    Some(world.requests.get(id)?.state?.to_string())
+}
+
+fn open_requests(world: &World, customer_id: Option<&str>) -> Vec<(u64, crate::domain::State)> {
+    let customer = customer_id.and_then(|id| world.customers.get(id));
+    let keys = customer
+        .map(|customer| customer.memory.open_requests.as_slice())
+        .unwrap_or_default();
+    keys.iter()
+        .filter_map(|&key| Some((key, world.requests.by_key(key)?.state?)))
+        .collect()
+}
+
+fn last_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(owned).unwrap_or("no reason given").to_owned()
+}
+
+/// Reads an event from a row of `seq, received_at, source, digest, size, payload, reading`.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where the row does not hold what we write.
+pub fn read_event(row: &Row<'_>) -> Result<Event, StoreError> {
+    let source = Source::from_code(row.get(2)?)
+        .ok_or_else(|| StoreError::Corrupt("an event has an unknown source".to_owned()))?;
+    let size = uint(row.get(4)?);
+    let reading = match row.get_ref(5)?.as_blob_or_null().unwrap_or_default() {
+        Some(body) => payload::read(source, body, size),
+        None => kept_reading(row)?,
+    };
+    Ok(Event {
+        seq: seq(row.get(0)?),
+        received_at: Timestamp(row.get(1)?),
+        source,
+        digest: Digest(row.get(3)?),
+        reading,
+    })
+}
+
+/// The reading that was kept when the payload was pruned.
+fn kept_reading(row: &Row<'_>) -> Result<Result<Reading, Unreadable>, StoreError> {
+    let kept: Option<Reading> = rows::optional_json(row, 6)?;
+    Ok(kept.ok_or_else(|| Unreadable::NotJson("the payload was pruned".to_owned())))
+}
+
+fn save_verdict(
+    connection: &Connection,
+    event: &Event,
+    verdict: &Verdict,
+) -> Result<(), StoreError> {
+    let name = event
+        .reading
+        .as_ref()
+        .ok()
+        .and_then(|reading| reading.event.as_deref());
+    let replaced: serde_json::Map<_, _> = verdict
+        .changes
+        .iter()
+        .map(|change| (change.field.clone(), change.from.clone()))
+        .collect();
+    let or_null = |empty: bool, text: Result<String, StoreError>| {
+        if empty { Ok(None) } else { text.map(Some) }
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO verdicts (seq, event, disposition, origin, evidence, duplicate_of, customer, request, \
+             previous_of_customer, previous_of_request, replaced, problems) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            int(event.seq.0),
+            name,
+            verdict.disposition.code(),
+            verdict.origin.code(),
+            verdict.evidence.code(),
+            verdict.duplicate_of.map(|at| int(at.0)),
+            verdict.customer.map(int),
+            verdict.request.map(int),
+            verdict.previous_of_customer.map(|at| int(at.0)),
+            verdict.previous_of_request.map(|at| int(at.0)),
+            or_null(replaced.is_empty(), to_json(&replaced))?,
+            or_null(verdict.problems.is_empty(), to_json(&verdict.problems))?,
+        ])?;
+    Ok(())
+}

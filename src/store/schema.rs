@@ -1,0 +1,298 @@
+//! Opening the file: lock, create, check, set up each connection and read back what was set.
+//!
+//! Invariant: nobody gets a connection whose pragmas are not the ones asked for, nor to a file that is not ours or is
+//! newer than this program.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+use crate::domain::RULES_VERSION;
+
+/// The file's name inside the data directory.
+pub const FILE_NAME: &str = "waldo-syncd.db";
+/// "WALD": says that an SQLite file is ours.
+pub const APPLICATION_ID: i32 = 0x5741_4C44;
+/// The schema that this program writes.
+pub const SCHEMA_VERSION: i32 = 1;
+/// Below this, two connections that write and checkpoint at once may corrupt a WAL file.
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// How long a connection waits for another process that holds the file (a backup tool, a curious sqlite3).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Page cache of one connection in KiB; the operating system's cache does the rest.
+const CACHE_KIB: i64 = 4096;
+/// What stays of the -wal file on disk after it was emptied, in bytes.
+const WAL_SIZE_LIMIT: i64 = 64 << 20;
+
+const SCHEMA: &str = include_str!("../../schema.sql");
+const PROJECTIONS_MARK: &str = "-- Projections";
+/// The tables that are made from the log.
+pub const PROJECTIONS: [&str; 6] = [
+    "projection",
+    "verdicts",
+    "customers",
+    "requests",
+    "counts",
+    "minutes",
+];
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Appends to the log: each commit reaches the disk before it returns.
+    Append,
+    /// Writes rows that the log can give again: its commits reach the disk with the next append or checkpoint.
+    Project,
+    /// Reads.
+    Read,
+}
+
+impl Role {
+    const fn synchronous(self) -> i64 {
+        match self {
+            Self::Append => 2,
+            Self::Project | Self::Read => 1,
+        }
+    }
+}
+
+/// The lock on the data directory. It lives on the directory itself and so leaves no file behind; the kernel drops it
+/// with the process.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _directory: File,
+}
+
+impl DirectoryLock {
+    /// Makes the directory if there is none (mode 0700) and locks it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has the lock.
+    pub fn take(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Directory {
+            path: directory.to_owned(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
+        let handle = File::open(directory).map_err(failed)?;
+        match handle.try_lock() {
+            Ok(()) => Ok(Self { _directory: handle }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+/// Makes sure that the file exists, is ours and has the present schema.
+///
+/// # Errors
+/// When it cannot be opened or made, is another program's, or is newer than this program.
+pub fn prepare(path: &Path) -> Result<(), StoreError> {
+    let sqlite = rusqlite::version_number();
+    if sqlite < OLDEST_SQLITE {
+        return Err(StoreError::OldSqlite(rusqlite::version().to_owned()));
+    }
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => {
+            return Err(StoreError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    }
+    let mut connection = connect(path, Role::Append)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(SCHEMA)?;
+        start_projections(&transaction)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.commit()?;
+    }
+    recognise(&connection, path)
+}
+
+/// Checks that an open file is ours and not newer than this program.
+///
+/// # Errors
+/// [`StoreError::NotOurs`], [`StoreError::NewerSchema`].
+pub fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let application: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(|error| opening(path, error))?;
+    if application != APPLICATION_ID {
+        return Err(StoreError::NotOurs(path.to_owned()));
+    }
+    let version: i32 = pragma(connection, "user_version")?;
+    if version != SCHEMA_VERSION {
+        return Err(StoreError::NewerSchema {
+            path: path.to_owned(),
+            found: version,
+            known: SCHEMA_VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// Opens a connection and sets it up for its role.
+///
+/// # Errors
+/// When the file cannot be opened or a setting does not take.
+pub fn connect(path: &Path, role: Role) -> Result<Connection, StoreError> {
+    open_and_set_up(path, role).map_err(|error| match error {
+        StoreError::Sqlite(error) => opening(path, error),
+        other => other,
+    })
+}
+
+fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
+    let access = match role {
+        Role::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Role::Append | Role::Project => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    if role != Role::Read {
+        let asked = "wal";
+        let got: String =
+            connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if got != asked {
+            return Err(StoreError::Setting {
+                name: "journal_mode",
+                asked: asked.to_owned(),
+                got,
+            });
+        }
+    }
+    set(&connection, "synchronous", role.synchronous())?;
+    set(&connection, "cache_size", -CACHE_KIB)?;
+    set(&connection, "trusted_schema", 0)?;
+    set(&connection, "cell_size_check", 1)?;
+    match role {
+        Role::Read => set(&connection, "query_only", 1)?,
+        // Checkpoints are the business of the thread that does nothing else.
+        Role::Append | Role::Project => {
+            set(&connection, "wal_autocheckpoint", 0)?;
+            set(&connection, "journal_size_limit", WAL_SIZE_LIMIT)?;
+        }
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Makes a scratch database that holds projections only and reads the log from the file.
+///
+/// # Errors
+/// When the scratch file cannot be made or the real one not be opened.
+pub fn scratch(scratch_path: &Path, file: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(scratch_path)?;
+    // A crash in the middle of a rebuild throws the scratch file away: it needs no safety of its own.
+    set(&connection, "synchronous", 0)?;
+    set(&connection, "cache_size", -16 * CACHE_KIB)?;
+    connection.execute_batch("PRAGMA journal_mode = OFF")?;
+    connection.execute_batch(projections_sql()?)?;
+    start_projections(&connection)?;
+    let uri = format!(
+        "file:{}?mode=ro",
+        percent_encoding::utf8_percent_encode(
+            &file.to_string_lossy(),
+            percent_encoding::NON_ALPHANUMERIC
+        )
+    );
+    connection.execute("ATTACH DATABASE ?1 AS real", [uri])?;
+    recognise_attached(&connection, file)?;
+    Ok(connection)
+}
+
+fn recognise_attached(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let application: i32 =
+        connection.query_row("PRAGMA real.application_id", [], |row| row.get(0))?;
+    if application == APPLICATION_ID {
+        Ok(())
+    } else {
+        Err(StoreError::NotOurs(path.to_owned()))
+    }
+}
+
+/// The text that makes the projections, without the log.
+///
+/// # Errors
+/// Never in a program whose schema.sql has its mark.
+pub fn projections_sql() -> Result<&'static str, StoreError> {
+    SCHEMA
+        .find(PROJECTIONS_MARK)
+        .and_then(|at| SCHEMA.get(at..))
+        .ok_or(StoreError::Corrupt(
+            "schema.sql has lost its mark".to_owned(),
+        ))
+}
+
+/// Puts the projector to the start of the log.
+///
+/// # Errors
+/// When the row cannot be written.
+pub fn start_projections(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute(
+        "INSERT INTO projection (id, projected_seq, rules_version, newest_minute) VALUES (1, 0, ?1, 0)",
+        [RULES_VERSION],
+    )?;
+    Ok(())
+}
+
+/// The files that stand beside the database while it is open.
+#[must_use]
+pub fn wal_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+fn pragma<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    name: &str,
+) -> Result<T, StoreError> {
+    Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+}
+
+/// Sets a pragma and reads it back: SQLite ignores what it does not understand.
+fn set(connection: &Connection, name: &'static str, value: i64) -> Result<(), StoreError> {
+    connection.pragma_update(None, name, value)?;
+    let got: i64 = pragma(connection, name)?;
+    if got == value {
+        return Ok(());
+    }
+    Err(StoreError::Setting {
+        name,
+        asked: value.to_string(),
+        got: got.to_string(),
+    })
+}
+
+fn opening(path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => StoreError::NotOurs(path.to_owned()),
+        _ => StoreError::Open {
+            path: path.to_owned(),
+            source: error,
+        },
+    }
+}

@@ -1,0 +1,432 @@
+//! The thread that owns the file's write side: appends what waits, answers, projects, and so on turn by turn.
+//!
+//! Invariants: an answer `Ok` is given only after the fsync'd commit that holds the event; an error in a commit is the
+//! answer to all in it, and nothing is appended again before the WAL was emptied into the file anew, for pages that a
+//! failed fsync has dropped must not stand before an acknowledged event. A fault in a rule never stops the intake.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::sync::{oneshot, watch};
+
+use super::checkpoint::{Checkpointer, truncate};
+use super::project::{Halt, Projector, SliceLimits};
+use super::rows::int;
+use super::schema::{Role, connect};
+use super::{Delivery, Points, Queue, StoreError};
+use crate::domain::{Chain, Seq, Timestamp};
+
+/// Deliveries that share one commit at most.
+const MAX_COMMIT_EVENTS: usize = 1024;
+/// Bytes of bodies that share one commit at most (one larger body still goes alone).
+const MAX_COMMIT_BYTES: usize = 8 << 20;
+/// How often a writer in trouble tries again when nobody asks it to.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Keep a body; answered when it is durable.
+    Append {
+        /// The body.
+        delivery: Delivery,
+        /// Where the answer goes; nobody need be there any more.
+        reply: oneshot::Sender<Result<Seq, StoreError>>,
+    },
+    /// Say whether commits are possible.
+    Checkup {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Finish what is queued and end.
+    Stop,
+}
+
+/// What is wrong with the writer.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// Why nothing can be appended.
+    pub unwritable: Option<String>,
+    /// Why the last slice was not projected.
+    pub unprojectable: Option<String>,
+    /// The event at which a rule failed.
+    pub halt: Option<Halt>,
+}
+
+impl Health {
+    /// The trouble in words, if there is any.
+    pub fn trouble(&self) -> Option<String> {
+        if let Some(reason) = &self.unwritable {
+            return Some(format!("the file cannot be written: {reason}"));
+        }
+        if let Some(halt) = &self.halt {
+            return Some(format!(
+                "the projector stopped before event {}: {}",
+                halt.seq, halt.reason
+            ));
+        }
+        self.unprojectable
+            .as_ref()
+            .map(|reason| format!("the projections cannot be written: {reason}"))
+    }
+}
+
+/// The end of the log.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    seq: Seq,
+    chain: Chain,
+}
+
+/// The open write side. Both connections belong to the one thread; they differ in what a commit waits for.
+struct Open {
+    log: Connection,
+    rows: Connection,
+    checkpointer: Checkpointer,
+    head: Head,
+}
+
+pub struct Writer {
+    path: PathBuf,
+    clock: fn() -> Timestamp,
+    queue: Arc<Queue>,
+    commands: Receiver<Command>,
+    points: Arc<Points>,
+    projector: Projector,
+    open: Option<Open>,
+}
+
+type Waiting = (Delivery, oneshot::Sender<Result<Seq, StoreError>>);
+
+impl Writer {
+    /// Opens the write side and finds out where log and projections end.
+    pub fn open(
+        path: &Path,
+        clock: fn() -> Timestamp,
+        queue: Arc<Queue>,
+        commands: Receiver<Command>,
+    ) -> Result<Self, StoreError> {
+        let open = Open::with(connect(path, Role::Append)?, path)?;
+        let projector = Projector::resume(&open.rows)?;
+        let points = Points {
+            durable: AtomicU64::new(open.head.seq.0),
+            projected: watch::Sender::new(projector.projected()),
+            health: watch::Sender::default(),
+            stopped: watch::Sender::new(false),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            clock,
+            queue,
+            commands,
+            points: Arc::new(points),
+            projector,
+            open: Some(open),
+        })
+    }
+
+    /// Where the writer publishes how far it is.
+    pub fn points(&self) -> Arc<Points> {
+        Arc::clone(&self.points)
+    }
+
+    /// Works until told to stop.
+    pub fn run(mut self) {
+        let announce = AnnounceEnd(Arc::clone(&self.points));
+        let mut batch: Vec<Waiting> = Vec::new();
+        let mut stopping = false;
+        while !stopping {
+            stopping = self.gather(&mut batch);
+            if !batch.is_empty() {
+                self.append(&mut batch);
+            } else if self.open.is_none() {
+                self.try_again();
+            }
+            self.project();
+        }
+        self.close();
+        drop(announce);
+    }
+
+    fn backlog(&self) -> u64 {
+        self.points
+            .durable
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.projector.projected().0)
+    }
+
+    fn appends_wait(&self) -> bool {
+        self.queue.events.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes what waits, waiting for something if there is nothing else to do. True: told to stop.
+    fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
+        let trouble = self.open.is_none() || self.points.health.borrow().unprojectable.is_some();
+        let projectable = self.backlog() > 0 && self.projector.halt().is_none();
+        let first = if trouble {
+            self.commands
+                .recv_timeout(RETRY_EVERY)
+                .map_err(|error| error == RecvTimeoutError::Disconnected)
+        } else if projectable {
+            self.commands
+                .try_recv()
+                .map_err(|error| error == TryRecvError::Disconnected)
+        } else {
+            self.commands.recv().map_err(|_| true)
+        };
+        let mut next = match first {
+            Ok(command) => Some(command),
+            Err(disconnected) => return disconnected,
+        };
+        let mut bytes = 0;
+        while let Some(command) = next {
+            match command {
+                Command::Append { delivery, reply } => {
+                    bytes += delivery.body.len();
+                    batch.push((delivery, reply));
+                }
+                Command::Checkup { reply } => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.checkup());
+                }
+                Command::Stop => return true,
+            }
+            if batch.len() >= MAX_COMMIT_EVENTS || bytes >= MAX_COMMIT_BYTES {
+                break;
+            }
+            next = self.commands.try_recv().ok();
+        }
+        false
+    }
+
+    fn append(&mut self, batch: &mut Vec<Waiting>) {
+        let result = self.try_append(batch);
+        let bytes = batch.iter().map(|(delivery, _)| delivery.body.len()).sum();
+        self.queue.leave(batch.len(), bytes);
+        match result {
+            Ok(first) => {
+                let last = Seq(first.0 + batch.len() as u64 - 1);
+                self.points.durable.store(last.0, Ordering::Release);
+                let seqs = first.0..;
+                for (seq, (_, reply)) in seqs.zip(batch.drain(..)) {
+                    // A sender that hung up changes nothing: the event is kept.
+                    let _ = reply.send(Ok(Seq(seq)));
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.give_up(&reason);
+                for (_, reply) in batch.drain(..) {
+                    let _ = reply.send(Err(StoreError::Unavailable(reason.clone())));
+                }
+            }
+        }
+    }
+
+    /// Appends a batch in one commit and returns its first seq.
+    fn try_append(&mut self, batch: &[Waiting]) -> Result<Seq, StoreError> {
+        let now = (self.clock)();
+        let open = self.reopened()?;
+        let mut head = open.head;
+        let first = head.seq.next();
+        let transaction = open
+            .log
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO log (seq, received_at, source, size, digest, chain, payload) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for (delivery, _) in batch {
+                let seq = head.seq.next();
+                head = Head {
+                    seq,
+                    chain: head.chain.link(seq, now, &delivery.digest),
+                };
+                insert.execute(params![
+                    int(seq.0),
+                    now.0,
+                    delivery.source.code(),
+                    int(delivery.size),
+                    delivery.digest.0,
+                    head.chain.0,
+                    delivery.body.as_ref(),
+                ])?;
+            }
+        }
+        transaction.commit()?;
+        open.head = head;
+        Ok(first)
+    }
+
+    /// Projects a slice, if there is anything to project.
+    fn project(&mut self) {
+        let backlog = self.backlog();
+        if backlog == 0 || self.projector.halt().is_some() {
+            self.checkpoint();
+            return;
+        }
+        let limits = SliceLimits::for_backlog(backlog, self.appends_wait());
+        let queue = Arc::clone(&self.queue);
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        let waiting = || queue.events.load(Ordering::Relaxed) > 0;
+        match self.projector.slice(&mut open.rows, limits, &waiting) {
+            Ok(projected) => {
+                self.points.projected.send_replace(projected);
+                let halt = self.projector.halt().cloned();
+                self.points.health.send_if_modified(|health| {
+                    let changed = health.unprojectable.take().is_some() || halt.is_some();
+                    health.halt = halt;
+                    changed
+                });
+            }
+            Err(error) => {
+                log::error!("the projections cannot be written, will be tried again: {error}");
+                self.points
+                    .health
+                    .send_modify(|health| health.unprojectable = Some(error.to_string()));
+            }
+        }
+        self.checkpoint();
+    }
+
+    fn checkpoint(&self) {
+        if let Some(open) = &self.open
+            && let Err(error) = open.checkpointer.after_commit(&open.log)
+        {
+            log::warn!("checkpoint failed, will be tried again: {error}");
+        }
+    }
+
+    /// Lets go of the file after an error: what its connections believe is no longer to be trusted.
+    fn give_up(&mut self, reason: &str) {
+        if self.open.take().is_some() {
+            log::error!(
+                "the file cannot be written, deliveries are refused until it can: {reason}"
+            );
+        }
+        self.projector.forget();
+        self.points
+            .health
+            .send_modify(|health| health.unwritable = Some(reason.to_owned()));
+    }
+
+    /// Comes back from trouble without waiting for the next delivery.
+    fn try_again(&mut self) {
+        if let Err(error) = self.reopened() {
+            self.give_up(&error.to_string());
+        }
+    }
+
+    /// The open file, opened again if an error closed it. All of the WAL is moved into the file first.
+    fn reopened(&mut self) -> Result<&mut Open, StoreError> {
+        if self.open.is_none() {
+            let log = connect(&self.path, Role::Append)?;
+            truncate(&log)?;
+            let open = Open::with(log, &self.path)?;
+            // A batch that was refused may have reached the file after all; it is kept, and shown like any other.
+            self.points
+                .durable
+                .store(open.head.seq.0, Ordering::Release);
+            self.projector = Projector::resume(&open.rows)?;
+            self.points
+                .health
+                .send_modify(|health| health.unwritable = None);
+            log::info!(
+                "the file can be written again, from event {}",
+                open.head.seq.next()
+            );
+            self.open = Some(open);
+        }
+        self.open
+            .as_mut()
+            .ok_or_else(|| StoreError::Unavailable("the file is closed".to_owned()))
+    }
+
+    /// Takes and gives back the write lock, without writing: what a commit needs but for the space.
+    fn checkup(&mut self) -> Result<(), StoreError> {
+        let result = self.reopened().and_then(|open| {
+            let transaction = open
+                .log
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            Ok(transaction.rollback()?)
+        });
+        if let Err(error) = &result {
+            self.give_up(&error.to_string());
+        }
+        result
+    }
+
+    fn close(mut self) {
+        let deadline = Instant::now() + LAST_PROJECTION;
+        while self.backlog() > 0 && self.projector.halt().is_none() && Instant::now() < deadline {
+            let before = self.projector.projected();
+            self.project();
+            if self.projector.projected() == before {
+                break;
+            }
+        }
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
+        open.checkpointer.stop();
+        drop(open.rows);
+        if let Err(error) = truncate(&open.log) {
+            log::warn!("the WAL stays beside the file: {error}");
+        }
+        if let Err((_, error)) = open.log.close() {
+            log::warn!("the file was not closed cleanly: {error}");
+        }
+    }
+}
+
+/// How long a stop may spend on projecting; what is left is projected at the next start.
+const LAST_PROJECTION: Duration = Duration::from_secs(2);
+
+impl Open {
+    fn with(mut log: Connection, path: &Path) -> Result<Self, StoreError> {
+        let mut rows = connect(path, Role::Project)?;
+        let head = log
+            .query_row(
+                "SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1",
+                [],
+                |row| {
+                    Ok(Head {
+                        seq: super::rows::seq(row.get(0)?),
+                        chain: Chain(row.get(1)?),
+                    })
+                },
+            )
+            .or_else(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => Ok(Head {
+                    seq: Seq::START,
+                    chain: Chain::GENESIS,
+                }),
+                other => Err(other),
+            })?;
+        let checkpointer = Checkpointer::start(path.to_owned())?;
+        checkpointer.watch(&mut log)?;
+        checkpointer.watch(&mut rows)?;
+        Ok(Self {
+            log,
+            rows,
+            checkpointer,
+            head,
+        })
+    }
+}
+
+/// Tells whoever waits that the writer has ended, also when it ends by a fault.
+struct AnnounceEnd(Arc<Points>);
+
+impl Drop for AnnounceEnd {
+    fn drop(&mut self) {
+        self.0.stopped.send_replace(true);
+    }
+}

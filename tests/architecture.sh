@@ -1,0 +1,26 @@
+#!/bin/sh
+# Holds the arrows between the folders: who may import whom. Each line names a breach and where it is.
+set -u
+cd "$(dirname "$0")/.."
+breaches=0
+forbid() { # why, pattern, where...
+  why=$1 pattern=$2
+  shift 2
+  found=$(grep -rnE "$pattern" "$@" --include='*.rs' | grep -vE ':[0-9]+:\s*//')
+  if [ -n "$found" ]; then
+    printf '%s\n%s\n' "$why:" "$found"
+    breaches=$((breaches + 1))
+  fi
+}
+forbid "the rules do no I/O" \
+  'use (tokio|rusqlite|warp|hyper|log|std::(fs|env|net|time|process))|SystemTime|Instant::now|getrandom' src/domain
+forbid "the rules know nobody" 'crate::(store|http|daemon|cli|clock|config|metrics|systemd|logging)' src/domain
+forbid "the store knows only the rules and the metrics" 'crate::(http|daemon|cli|clock|config|systemd|logging)' src/store
+forbid "the doors do not know the wiring" 'crate::(daemon|cli|systemd|logging)' src/http
+forbid "the configuration is a leaf" 'crate::(store|http|daemon|cli|domain|metrics|systemd|logging)' src/config
+forbid "the metrics are a leaf" 'crate::(store|http|daemon|cli|domain|config|systemd|logging)' src/metrics.rs
+forbid "SQL stays in the store" 'rusqlite|SELECT .* FROM|INSERT INTO' src/domain src/http src/cli src/config src/daemon.rs
+forbid "warp stays at the doors" '\bwarp::' src/domain src/store src/cli src/config
+forbid "the environment is read in config and systemd" 'env::(var|vars|set_var)' \
+  src/domain src/store src/http src/cli src/daemon.rs src/logging.rs src/metrics.rs
+[ "$breaches" = 0 ] && echo "the arrows hold" || exit 1

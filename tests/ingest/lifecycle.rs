@@ -1,0 +1,201 @@
+//! Start, second start, stop: doors that cannot be opened, one daemon a folder, what stays on the disk and who may read it.
+
+use std::fs;
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::common::bodies::*;
+use crate::common::place::Run;
+use crate::common::{Daemon, Place, mode};
+
+/// Starts `serve` in a place with one argument replaced; it must refuse.
+#[track_caller]
+fn refused(place: &Place, name: &str, value: &str) -> Run {
+    let mut arguments = place.serve_arguments();
+    let at = arguments
+        .iter()
+        .position(|argument| argument == name)
+        .unwrap();
+    arguments[at + 1] = value.to_owned();
+    let mut command = place.command();
+    command.args(&arguments);
+    let run = place.finish(command);
+    run.assert_code(1);
+    assert!(
+        !place.path().join("ready.json").exists(),
+        "it said that it was ready"
+    );
+    run
+}
+
+#[test]
+fn busy_port_ends_the_start_and_names_door_address_and_cause() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for door in ["ingest", "query"] {
+        let place = Place::new();
+        let run = refused(&place, &format!("--{door}"), &address);
+        let text = run.stderr.to_lowercase();
+        assert!(text.contains(door), "{text}");
+        assert!(text.contains(&address), "{text}");
+        assert!(text.contains("in use"), "{text}");
+    }
+}
+
+#[test]
+fn control_path_that_is_no_socket_is_refused_and_left_alone() {
+    let place = Place::new();
+    let file = place.file("precious", "content");
+    let run = refused(&place, "--control", file.to_str().unwrap());
+    assert!(run.stderr.contains("control"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(file.to_str().unwrap()),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "content");
+}
+
+#[test]
+fn second_daemon_on_the_same_folder_is_refused() {
+    let daemon = Daemon::start();
+    let other = Place::new();
+    let mut arguments = other.serve_arguments();
+    let data = daemon.data();
+    arguments[2] = data.to_str().unwrap().to_owned();
+    let mut command = other.command();
+    command.args(&arguments);
+    let run = other.finish(command);
+    run.assert_code(1);
+    let text = &run.stderr;
+    assert!(
+        text.contains(data.to_str().unwrap()),
+        "the folder is not named: {text}"
+    );
+    let said = ["already", "another", "in use", "running"];
+    assert!(said.iter().any(|word| text.contains(word)), "{text}");
+    daemon.deliver(flag("c", true));
+    let doors = fs::read_to_string(data.join("doors.json")).unwrap();
+    assert!(
+        doors.contains(&daemon.address("query").to_string()),
+        "{doors}"
+    );
+}
+
+#[test]
+fn folder_is_free_again_after_a_kill() {
+    let mut daemon = Daemon::start();
+    let before = daemon.deliver(flag("c", true));
+    daemon.kill();
+    daemon.start_again();
+    let after = daemon.deliver(flag("c", false));
+    assert!(after > before);
+    assert_eq!(daemon.event(before)["customerId"], "c");
+}
+
+#[test]
+fn ready_file_names_the_real_doors() {
+    let daemon = Daemon::start();
+    for door in ["ingest", "query"] {
+        assert_ne!(daemon.address(door).port(), 0);
+        assert!(daemon.address(door).ip().is_loopback());
+    }
+    assert_eq!(daemon.doors()["gateway"], json!(null));
+    let doors = fs::read(daemon.data().join("doors.json")).unwrap();
+    let doors: serde_json::Value = serde_json::from_slice(&doors).unwrap();
+    assert_eq!(&doors, daemon.doors());
+    let log = daemon.log();
+    for door in ["ingest", "query"] {
+        let address = daemon.address(door).to_string();
+        let said = log
+            .lines()
+            .any(|line| line.contains(door) && line.contains(&address));
+        assert!(said, "no line about {door} at {address}:\n{log}");
+    }
+}
+
+#[test]
+fn clean_stop_leaves_one_database_file() {
+    let mut daemon = Daemon::start();
+    for flagged in [true, false, true] {
+        daemon.deliver(flag("c", flagged));
+    }
+    daemon.stop();
+    let mut names: Vec<String> = fs::read_dir(daemon.data())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["waldo-syncd.db", "webhook-secret"]);
+}
+
+#[test]
+fn restart_goes_on_where_it_stopped() {
+    let mut daemon = Daemon::start();
+    let first = daemon.deliver(onboard("c", "APPROVED", "PASSED"));
+    let before = daemon.get_at("/v1/customers/c", first).json();
+    daemon.restart();
+    assert_eq!(daemon.get("/v1/customers/c").json(), before);
+    let second = daemon.deliver(onboard("c", "REJECTED", "PASSED"));
+    assert!(second > first, "{second} after {first}");
+    let row = daemon.get_at("/v1/customers/c", second).json();
+    assert_eq!(row["status"], "REJECTED");
+    assert_eq!(row["version"], 2);
+}
+
+#[test]
+fn files_are_for_the_owner_only() {
+    let mut daemon = Daemon::start();
+    daemon.deliver(flag("c", true));
+    assert_eq!(mode(&daemon.data()), 0o700);
+    for entry in fs::read_dir(daemon.data()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
+    }
+    assert_eq!(mode(&daemon.data().join("waldo-syncd.db")), 0o600);
+    assert_eq!(mode(&daemon.data().join("webhook-secret")), 0o600);
+    daemon.stop();
+    assert_eq!(mode(&daemon.data()), 0o700);
+    assert_eq!(mode(&daemon.data().join("waldo-syncd.db")), 0o600);
+}
+
+#[test]
+fn stop_finishes_the_answers_in_flight() {
+    let mut daemon = Daemon::start();
+    let path = daemon.webhook_path();
+    let seqs: Vec<u64> = std::thread::scope(|scope| {
+        let (go, gone) = std::sync::mpsc::channel();
+        let mut senders = Vec::new();
+        for sender in 0..4 {
+            let (mut client, path, go) = (daemon.sender(), &path, go.clone());
+            senders.push(scope.spawn(move || {
+                let mut seqs = Vec::new();
+                for post in 0..100_000 {
+                    let body = flag(&format!("c{sender}-{post}"), true).to_string();
+                    // The door closing is expected; an answer that is no 200 is not.
+                    let Ok(answer) = client.call("POST", path, &[], Some(body.as_bytes())) else {
+                        break;
+                    };
+                    seqs.push(answer.seq());
+                    let _ = go.send(());
+                }
+                seqs
+            }));
+        }
+        for _ in 0..40 {
+            gone.recv().unwrap();
+        }
+        daemon.stop();
+        senders
+            .into_iter()
+            .flat_map(|sender| sender.join().unwrap())
+            .collect()
+    });
+    daemon.start_again();
+    let last = *seqs.iter().max().unwrap();
+    for seq in seqs {
+        let answer = daemon.get_at(&format!("/v1/events/{seq}"), last);
+        assert_eq!(answer.status, 200, "acknowledged {seq} is gone");
+    }
+}
