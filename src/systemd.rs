@@ -22,7 +22,10 @@ pub enum Inherited {
 ///
 /// # Errors
 /// When what was passed is no listening stream socket.
-#[expect(clippy::disallowed_methods, reason = "this is the one place beside config that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place beside config that reads the environment"
+)]
 pub fn inherited_sockets() -> io::Result<BTreeMap<String, Inherited>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = ListenFd::from_env();

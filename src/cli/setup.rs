@@ -70,7 +70,7 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
             environment
                 .user_config_dir
                 .as_ref()
-                .map(|directory| directory.join("waldo-syncd/config.toml"))
+                .map(|directory| directory.join("config.toml"))
         })
         .ok_or_else(|| {
             CliError::Usage(

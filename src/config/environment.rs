@@ -16,13 +16,17 @@ const CONTROL_SOCKET: &str = "control.sock";
 /// The surroundings of a process. The user's directories end in `waldo-syncd` already.
 #[derive(Clone, Default)]
 pub struct Environment {
+    /// The environment variables.
     pub variables: BTreeMap<String, String>,
     /// Where relative paths of flags and variables start.
     pub current_dir: PathBuf,
     /// The configuration of the whole machine, looked for first.
     pub system_config: Option<PathBuf>,
+    /// The user's directory for configuration.
     pub user_config_dir: Option<PathBuf>,
+    /// The user's directory for data.
     pub user_data_dir: Option<PathBuf>,
+    /// The user's directory for sockets.
     pub user_runtime_dir: Option<PathBuf>,
 }
 

@@ -3,6 +3,11 @@
 //! Invariant: no text here repeats the value of a secret key. Values are repeated only through `Problem::BadValue`,
 //! whose `given` its maker leaves out for those.
 
+#![expect(
+    missing_docs,
+    reason = "each variant's message says what it means and names its fields"
+)]
+
 use std::io;
 use std::path::PathBuf;
 

@@ -22,9 +22,16 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Where the value of a key came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
+    /// Nobody set it.
     Default,
-    File { line: usize },
+    /// The configuration file.
+    File {
+        /// The line it stands in, from 1.
+        line: usize,
+    },
+    /// A variable.
     Environment,
+    /// The command line.
     Flag,
 }
 
@@ -43,6 +50,7 @@ impl Origin {
 /// A configuration together with where it came from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// The values.
     pub config: Config,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,

@@ -86,7 +86,9 @@ impl WebhookSecrets {
 /// What Waldo's login asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WaldoCredentials {
+    /// Names the key.
     pub api_key: Secret,
+    /// Proves that it is ours.
     pub client_secret: Secret,
 }
 

@@ -14,10 +14,13 @@ use super::value::{ByteSize, FileMode, LogFormat, Raw, Setting, Single};
 
 /// One row of the table.
 pub struct Key {
+    /// The section it stands in.
     pub section: &'static str,
+    /// Its name in that section.
     pub name: &'static str,
     /// What a good value is, with an example: the end of "expected ...".
     pub expects: &'static str,
+    /// Whether its value is never to be shown.
     pub secret: bool,
     /// One line.
     pub help: &'static str,

@@ -182,14 +182,17 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 ];
 
 impl ByteSize {
+    /// So many times 1024 bytes.
     pub const fn kib(count: u64) -> Self {
         Self(count << 10)
     }
 
+    /// So many times 1024 KiB.
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
 
+    /// The number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
@@ -290,8 +293,11 @@ impl Single for FileMode {
 /// How log lines are written; absent in the configuration means: chosen by where they go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
+    /// A line of text for people.
     Text,
+    /// A JSON object a line.
     Json,
+    /// Fields of systemd's journal.
     Journal,
 }
 

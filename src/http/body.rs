@@ -31,8 +31,10 @@ pub struct BodyLimits {
     pub deadline: Duration,
 }
 
+/// Why a body was not taken.
 #[derive(Debug, Error)]
 pub enum BodyError {
+    /// It went over the limit; this much is known of it.
     #[error("body is over the limit ({size} bytes read)")]
     TooLarge {
         /// The first [`KEPT_BYTES`].
@@ -41,10 +43,13 @@ pub enum BodyError {
         size: u64,
         /// SHA-256 of the bytes read.
         digest: [u8; 32],
+        /// Whether its end was reached.
         complete: bool,
     },
+    /// The deadline passed.
     #[error("body did not come within its time")]
     Timeout,
+    /// The connection or the framing failed.
     #[error("body ended early or was malformed")]
     Broken,
 }

@@ -9,10 +9,10 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use warp::filters::BoxedFilter;
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
+use super::Routes;
 use super::body::{BodyError, BodyLimits, read_body};
 use super::door::Peer;
 use super::reply::{Problem, SEQ_HEADER, json_bytes};
@@ -68,7 +68,7 @@ struct SettleBody {
 }
 
 /// The routes of the door.
-pub fn routes(control: Arc<Control>) -> BoxedFilter<(Reply,)> {
+pub fn routes(control: Arc<Control>) -> Routes {
     let v1 = || warp::path("v1");
     let register = warp::path("requests")
         .and(warp::path::end())
@@ -107,7 +107,7 @@ pub fn routes(control: Arc<Control>) -> BoxedFilter<(Reply,)> {
         .boxed()
 }
 
-fn route<P, H, F>(control: &Arc<Control>, path: P, handler: H) -> BoxedFilter<(Reply,)>
+fn route<P, H, F>(control: &Arc<Control>, path: P, handler: H) -> Routes
 where
     P: Filter<Extract = (String,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
     H: Fn(Arc<Control>, String, Bytes) -> F + Clone + Send + Sync + 'static,

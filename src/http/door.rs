@@ -40,6 +40,7 @@ const LEAST_BUFFER: usize = 8192;
 /// The limits of one door (contract section 1).
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Open at once; further ones wait in the accept queue.
     pub max_connections: usize,
     /// From the first byte of a head to its end.
     pub head_timeout: Duration,
@@ -51,7 +52,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// For answers in flight at a stop.
     pub drain_timeout: Duration,
+    /// Request line and fields; hyper wants 8 KiB at least.
     pub max_head_bytes: usize,
+    /// Lines after the request line.
     pub max_head_fields: usize,
 }
 
@@ -70,9 +73,12 @@ impl Default for Limits {
     }
 }
 
+/// A bound socket, inherited or our own.
 #[derive(Debug)]
 pub enum Listener {
+    /// `address:port`.
     Tcp(TcpListener),
+    /// A path.
     Unix(UnixListener),
 }
 
@@ -119,10 +125,14 @@ pub struct Peer {
     pub credentials: Option<PeerCredentials>,
 }
 
+/// The process at the other end of a Unix socket, as it was when it connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerCredentials {
+    /// Process.
     pub pid: Option<i32>,
+    /// Effective user.
     pub uid: u32,
+    /// Effective group; the user may be in others too.
     pub gid: u32,
 }
 
@@ -131,14 +141,19 @@ pub struct PeerCredentials {
 pub struct DoorMetrics {
     /// Open now.
     pub connections: AtomicU64,
+    /// Accepted so far, those still waiting for room too.
     pub accepted: AtomicU64,
+    /// Failed accepts, mostly for want of file descriptors.
     pub accept_errors: AtomicU64,
     /// Closed to make room.
     pub evicted: AtomicU64,
-    /// Closed because a head, any byte, more of a body or the taking of an answer did not come in time.
+    /// Closed because a head was not whole in time.
     pub head_timeouts: AtomicU64,
+    /// Closed because no request came in time.
     pub idle_timeouts: AtomicU64,
+    /// Closed because a handler waited too long for a byte of a body (its own deadline is not counted here).
     pub body_timeouts: AtomicU64,
+    /// Closed because the client did not take its answer in time.
     pub write_timeouts: AtomicU64,
     /// Answered 400 or 431 by the door itself (not those that hyper could not parse at all).
     pub refused: AtomicU64,
@@ -177,6 +192,7 @@ impl Shared {
     }
 }
 
+/// One listener, ready to serve.
 #[derive(Debug)]
 pub struct Door {
     name: &'static str,
@@ -186,6 +202,8 @@ pub struct Door {
 }
 
 impl Door {
+    /// `name` stands in log lines; the metrics are the caller's to read.
+    #[must_use]
     pub fn new(
         name: &'static str,
         listener: Listener,

@@ -7,8 +7,8 @@ use http::StatusCode;
 use tokio::time::Instant;
 use warp::reply::Response as Reply;
 
-use super::params::Params;
-use super::query::{Asked, Query, order};
+use super::params::{Params, order};
+use super::query::{Asked, Query};
 use super::reply::{self, Listing, Problem, SEQ_HEADER};
 use crate::domain::{Disposition, Origin, Seq, Source};
 use crate::store::{At, Feed, FeedFilter, Order, Page};

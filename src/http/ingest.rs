@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::percent_decode_str;
-use warp::filters::BoxedFilter;
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
+use super::Routes;
 use super::auth::{Secrets, Senders, Signature};
 use super::body::{BodyError, BodyLimits, read_body};
 use super::door::Peer;
@@ -64,7 +64,7 @@ enum Form {
 }
 
 /// The routes of the door.
-pub fn routes(ingest: Arc<Ingest>) -> BoxedFilter<(Reply,)> {
+pub fn routes(ingest: Arc<Ingest>) -> Routes {
     let in_path = warp::path!("webhooks" / "waldo" / String).map(Form::Path);
     let in_header = warp::path!("webhooks" / "waldo").map(|| Form::Header);
     let take = in_path

@@ -4,12 +4,15 @@ mod auth;
 pub mod body;
 mod conn;
 mod control;
+mod customers;
 pub mod door;
 mod feed;
+mod health;
 mod ingest;
 mod params;
 mod query;
 mod reply;
+mod requests;
 mod room;
 mod socket;
 pub mod wire;
@@ -25,4 +28,12 @@ pub fn webhook_path(secret: &crate::config::Secret) -> String {
     let secret =
         percent_encoding::utf8_percent_encode(secret.expose(), percent_encoding::NON_ALPHANUMERIC);
     format!("/webhooks/waldo/{secret}")
+}
+
+/// The routes of a door.
+pub type Routes = warp::filters::BoxedFilter<(warp::reply::Response,)>;
+
+/// Serves a door until `stop` is true and the answers in flight are finished.
+pub async fn serve(door: door::Door, routes: Routes, stop: tokio::sync::watch::Receiver<bool>) {
+    door.serve(warp::service(routes), stop).await;
 }

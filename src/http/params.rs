@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::reply::Problem;
+use crate::store::Order;
 
 /// Items of a list where none are asked for.
 const DEFAULT_LIMIT: usize = 100;
@@ -101,6 +102,24 @@ impl Params {
 #[must_use]
 pub fn cursor(kind: &str, place: impl Display) -> String {
     URL_SAFE_NO_PAD.encode(format!("{kind}.{place}"))
+}
+
+/// Takes `order`.
+pub fn order(params: &mut Params) -> Result<Order, Problem> {
+    match params.text("order").as_deref() {
+        None | Some("asc") => Ok(Order::Ascending),
+        Some("desc") => Ok(Order::Descending),
+        Some(_) => Err(Problem::bad_parameter("order", "expected asc or desc")),
+    }
+}
+
+/// The word for an order.
+#[must_use]
+pub const fn direction(order: Order) -> &'static str {
+    match order {
+        Order::Ascending => "asc",
+        Order::Descending => "desc",
+    }
 }
 
 #[cfg(test)]

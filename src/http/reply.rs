@@ -179,6 +179,10 @@ impl From<StoreError> for Problem {
             StoreError::Lagging { .. } => Self::unavailable("lagging", error.to_string()),
             StoreError::NotReached(_) => Self::unavailable("seq_not_reached", error.to_string()),
             StoreError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            // The writer has logged it, once for all the deliveries that it concerns.
+            StoreError::Unavailable(_) => {
+                Self::unavailable("unavailable", "the store cannot serve this at present")
+            }
             other => {
                 log::error!("the store refused: {other}");
                 Self::unavailable("unavailable", "the store cannot serve this at present")

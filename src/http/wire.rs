@@ -12,6 +12,7 @@ use http::{Response, StatusCode, Uri};
 
 /// Why a request is refused before any handler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "`detail` says it")]
 pub enum Fault {
     BareLineFeed,
     LengthAndEncoding,
@@ -26,6 +27,8 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// 400 or 431.
+    #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
             Self::TooManyFields | Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -33,6 +36,8 @@ impl Fault {
         }
     }
 
+    /// The stable name of the problem.
+    #[must_use]
     pub fn code(self) -> &'static str {
         match self {
             Self::TooManyFields | Self::HeadTooLarge => "head_too_large",
@@ -40,6 +45,8 @@ impl Fault {
         }
     }
 
+    /// The cause as one clause.
+    #[must_use]
     pub fn detail(self) -> &'static str {
         match self {
             Self::BareLineFeed => "a line of the request head ends without CR",
@@ -56,6 +63,7 @@ impl Fault {
     }
 
     /// The whole answer: problem+json, and the connection ends with it.
+    #[must_use]
     pub fn answer(self) -> Response<Bytes> {
         let status = self.status();
         let title = status.canonical_reason().unwrap_or("Bad Request");
@@ -79,7 +87,9 @@ impl Fault {
 /// What stands behind a finding: the request must be refused, or may be served but is the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// No handler may see it.
     Refuse(Fault),
+    /// The framing of what follows is not known.
     ServeAndClose,
 }
 
@@ -87,7 +97,9 @@ pub enum Verdict {
 /// be answered, so one finding stands for a whole queue of verdicts: earlier heads are clean, later ones never served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// Which head, from 0.
     pub head: u64,
+    /// What is to be done with it.
     pub verdict: Verdict,
 }
 
@@ -119,6 +131,8 @@ pub struct Scanner {
 }
 
 impl Scanner {
+    /// At the beginning of a connection.
+    #[must_use]
     pub fn new(max_fields: usize, max_head_bytes: usize) -> Self {
         Self {
             max_fields,
@@ -135,20 +149,24 @@ impl Scanner {
     }
 
     /// Set once and final: nothing is read after it.
+    #[must_use]
     pub fn finding(&self) -> Option<Finding> {
         self.finding
     }
 
     /// Whether a head has begun and not ended yet (true for ever once a head was found faulty).
+    #[must_use]
     pub fn is_inside_head(&self) -> bool {
         self.head_bytes > 0
     }
 
     /// Whether nothing of a request is outstanding, as far as was read.
+    #[must_use]
     pub fn is_between_requests(&self) -> bool {
         self.state == State::Start && self.head_bytes == 0
     }
 
+    /// Reads on.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.state {

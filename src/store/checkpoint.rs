@@ -3,11 +3,15 @@
 //! SQLite starts the WAL over only when a commit finds all of it moved and no reader in it. A thread of its own moves
 //! most of it while appends go on; once the WAL has grown past `RESET_PAGES` the writer moves the little that is left
 //! between two commits, so that the next one starts over.
+//!
+//! A checkpoint first syncs the WAL, which may hold commits of the projector that no sync has covered yet. If that fails
+//! their pages may be gone from the cache unwritten, and nothing may be appended behind them: the thread says so, and the
+//! writer treats it like a failed commit.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -24,6 +28,7 @@ const RESET_PAGES: i32 = 4000;
 #[derive(Debug)]
 pub struct Checkpointer {
     pages: Arc<AtomicI32>,
+    failure: Arc<Mutex<Option<StoreError>>>,
     wake: Option<mpsc::SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,20 +37,24 @@ impl Checkpointer {
     /// Starts the thread.
     pub fn start(path: PathBuf) -> Result<Self, StoreError> {
         let (wake, woken) = mpsc::sync_channel::<()>(1);
+        let failure = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&failure);
+        let work = move || {
+            let mut connection = None;
+            while woken.recv().is_ok() {
+                if let Err(error) = passive(&mut connection, &path) {
+                    connection = None;
+                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
-            .spawn(move || {
-                let mut connection = None;
-                while woken.recv().is_ok() {
-                    if let Err(error) = passive(&mut connection, &path) {
-                        log::warn!("checkpoint failed, will be tried again: {error}");
-                        connection = None;
-                    }
-                }
-            })
+            .spawn(work)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             pages: Arc::default(),
+            failure,
             wake: Some(wake),
             thread: Some(thread),
         })
@@ -62,7 +71,18 @@ impl Checkpointer {
     }
 
     /// Sees after a commit whether the WAL is to be moved.
+    ///
+    /// # Errors
+    /// When moving it failed, here or in the thread: the file must be opened again before anything is appended.
     pub fn after_commit(&self, connection: &Connection) -> Result<(), StoreError> {
+        if let Some(error) = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            return Err(error);
+        }
         let pages = self.pages.load(Ordering::Relaxed);
         if pages >= RESET_PAGES {
             run(connection, "PASSIVE")?;

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::lists::Page;
 use super::project::read_event;
-use super::query::Page;
 use super::rows::{self, Link, follow, int, load_customer, load_request, seq, uint};
 use super::{At, Store, StoreError};
 use crate::domain::view::EventView;
@@ -92,6 +92,23 @@ impl Store {
     /// When the file cannot be read.
     pub async fn event(&self, at: Seq) -> Result<At<Option<EventView>>, StoreError> {
         self.read(move |connection| load(connection, at)).await
+    }
+
+    /// The end of the log as readers see it: its seq, and the chain that commits to all before it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn head(&self) -> Result<At<Chain>, StoreError> {
+        self.read(|connection| {
+            let head = connection
+                .prepare_cached(
+                    "SELECT l.chain FROM log l JOIN projection p ON l.seq = p.projected_seq",
+                )?
+                .query_row([], |row| row.get(0).map(Chain))
+                .optional()?;
+            Ok(head.unwrap_or(Chain::GENESIS))
+        })
+        .await
     }
 
     /// What the rules said of one event that is visible.

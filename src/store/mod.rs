@@ -8,12 +8,16 @@
 //! `Store` is the seam: no SQL, no row id and no driver's type is in its signatures.
 
 mod checkpoint;
+mod customers;
 mod feed;
+mod lists;
 mod maintain;
 mod project;
-mod query;
+mod readers;
+mod requests;
 mod rows;
 mod schema;
+mod stats;
 mod writer;
 
 use std::io;
@@ -27,14 +31,16 @@ use tokio::sync::{oneshot, watch};
 
 use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
 
+pub use customers::{AsOf, CustomerFilter, CustomerSort};
 pub use feed::{Feed, FeedFilter, Order};
+pub use lists::{Listed, Page};
 pub use maintain::{CheckReport, Difference, Progress, check_file, rebuild_file};
-pub use query::{
-    AsOf, CustomerFilter, CustomerSort, Listed, Page, RequestFilter, RequestRow, Stats, StatsBucket,
-};
-pub use schema::{DirectoryLock, FILE_NAME};
 
-use query::Readers;
+pub use requests::{RequestFilter, RequestRow};
+pub use schema::{DirectoryLock, FILE_NAME};
+pub use stats::{Stats, StatsBucket};
+
+use readers::Readers;
 use writer::{Command, Health};
 
 /// What went wrong, in kinds that the edge can tell apart. The driver's words are for the log.
@@ -288,7 +294,8 @@ impl Store {
     pub async fn append(&self, delivery: Delivery) -> Result<Seq, StoreError> {
         let inner = &*self.inner;
         let lag = self.lag();
-        if lag > inner.options.max_lag {
+        // A rule that fails holds up the projections, never the intake.
+        if lag > inner.options.max_lag && inner.points.health.borrow().halt.is_none() {
             return Err(StoreError::Lagging {
                 lag,
                 max_lag: inner.options.max_lag,

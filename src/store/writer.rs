@@ -296,11 +296,13 @@ impl Writer {
         self.checkpoint();
     }
 
-    fn checkpoint(&self) {
-        if let Some(open) = &self.open
-            && let Err(error) = open.checkpointer.after_commit(&open.log)
-        {
-            log::warn!("checkpoint failed, will be tried again: {error}");
+    fn checkpoint(&mut self) {
+        let result = match &self.open {
+            Some(open) => open.checkpointer.after_commit(&open.log),
+            None => Ok(()),
+        };
+        if let Err(error) = result {
+            self.give_up(&format!("checkpoint: {error}"));
         }
     }
 

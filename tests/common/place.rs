@@ -13,6 +13,10 @@ pub const EXIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer; panics past the limit.
 #[track_caller]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one bounded pause, between two looks at a condition"
+)]
 pub fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
     loop {

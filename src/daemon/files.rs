@@ -1,0 +1,54 @@
+//! Small files that tell others something: all of it or nothing is seen.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::DaemonError;
+
+/// Where the doors are, beside the database, for as long as the daemon runs.
+pub const DOORS_FILE: &str = "doors.json";
+
+/// Where the doors are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doors {
+    /// Address of the ingest door.
+    pub ingest: Option<String>,
+    /// Address of the query door; a path where it is a Unix socket only.
+    pub query: Option<String>,
+    /// Path of the control socket.
+    pub control: Option<String>,
+    /// Address of the gateway.
+    pub gateway: Option<String>,
+}
+
+/// Writes a file so that others see all of it or nothing: beside it first, then over it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_whole(path: &Path, text: &str) -> Result<(), DaemonError> {
+    let failed = |source| DaemonError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+pub(super) fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!("cannot remove {}: {error}", path.display());
+    }
+}

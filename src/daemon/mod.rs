@@ -1,0 +1,377 @@
+//! The only wiring: open the store, open the doors, tell that they are open, and stop in reverse.
+
+mod files;
+mod samples;
+mod secrets;
+mod sockets;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, ConfigError, Environment, Loaded};
+use crate::http::body::BodyLimits;
+use crate::http::door::{Door, DoorMetrics, Limits};
+use crate::http::{
+    Control, Ingest, Query, Refusals, Routes, Secrets, Senders, control_routes, ingest_routes,
+    query_routes, webhook_path,
+};
+use crate::metrics::Metrics;
+use crate::store::{Options, Store, StoreError};
+use crate::systemd;
+
+pub use files::{DOORS_FILE, Doors, write_whole};
+pub use secrets::{fresh_secret, make_secret};
+
+use files::remove;
+use samples::{DoorSamples, StoreSamples};
+use secrets::{ensure_secrets, follow_secrets, signature};
+use sockets::{Socket, Sockets};
+
+/// Bytes of a body past its limit that are read and thrown away, so that its sender reads the answer.
+const DISCARD_BYTES: u64 = 16 << 20;
+
+/// How often the head of the chain is logged.
+const HEAD_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// How long the writer may take to give the sign of life that the watchdog is fed for.
+const ALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the daemon did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A door cannot be opened.
+    #[error("cannot open the {door} door at {address}: {source}{}", hint(.source))]
+    Door {
+        /// Which.
+        door: &'static str,
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that tells others something cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration does not do.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The writer ended while the daemon ran.
+    #[error("the writer ended by a fault; what was acknowledged is on the disk")]
+    WriterEnded,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process has it: stop that one, or give this door another address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; use a port above 1023, or let systemd open the socket"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// What `serve` is told beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// Where to write where the doors are.
+    pub ready_file: Option<PathBuf>,
+    /// Whether a person is watching who may be shown the webhook URL.
+    pub on_terminal: bool,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or the writer ends by a fault.
+pub async fn run(
+    loaded: &Loaded,
+    environment: &Environment,
+    options: &ServeOptions,
+) -> Result<(), DaemonError> {
+    let config = &loaded.config;
+    let data_dir = environment.data_dir(&config.store)?;
+    let (store, thread) = Store::open(Options {
+        directory: data_dir.clone(),
+        queue_events: config.store.queue_events,
+        queue_bytes: config.store.queue_bytes.as_usize(),
+        max_lag: config.store.max_lag,
+        clock: crate::clock::now,
+    })?;
+    let result = serve(loaded, environment, options, &data_dir, &store).await;
+    let last = store.clone();
+    let stopped = tokio::task::spawn_blocking(move || thread.stop(&last)).await;
+    if stopped.is_err() {
+        log::error!("the store did not stop cleanly");
+    }
+    // A stop that left the file open should be told from a clean one: the doors file goes last.
+    remove(&data_dir.join(DOORS_FILE));
+    result
+}
+
+async fn serve(
+    loaded: &Loaded,
+    environment: &Environment,
+    options: &ServeOptions,
+    data_dir: &Path,
+    store: &Store,
+) -> Result<(), DaemonError> {
+    let config = &loaded.config;
+    let mut warnings = loaded.warnings.clone();
+    let known = ensure_secrets(config, environment, data_dir, &mut warnings)?;
+    let secrets = Secrets::default();
+    secrets.set(known.all());
+    let mut terminate = on_signal(SignalKind::terminate())?;
+    let mut interrupt = on_signal(SignalKind::interrupt())?;
+    let control_path = environment.control_path(&config.control, data_dir);
+    let mut sockets = Sockets::open(config, &control_path)?;
+    let doors = sockets.doors();
+
+    let (stop, stopped) = watch::channel(false);
+    let metrics = Arc::new(Metrics::default());
+    let shared = Shared {
+        config,
+        environment,
+        store,
+        metrics: &metrics,
+        stopped: &stopped,
+    };
+    let ingest = shared.ingest(&secrets, &mut warnings)?;
+    let query = shared.query(sockets.query.as_ref().and_then(Socket::tcp), &mut warnings)?;
+    let mut open = OpenDoors::new(limits(config), stopped.clone());
+    let query = query_routes(Arc::new(query));
+    open.door("query", sockets.query.take(), query.clone());
+    open.door("query socket", sockets.query_socket.take(), query);
+    open.door(
+        "control",
+        sockets.control.take(),
+        control_routes(Arc::new(shared.control())),
+    );
+    open.door(
+        "ingest",
+        sockets.ingest.take(),
+        ingest_routes(Arc::new(ingest)),
+    );
+    metrics.sample(Arc::new(StoreSamples(store.clone())));
+    metrics.sample(Arc::new(DoorSamples(open.metrics)));
+    for warning in &warnings {
+        log::warn!("{warning}");
+    }
+    announce(&doors, data_dir, options)?;
+    if let Some(ingest) = doors.ingest.as_ref().filter(|_| options.on_terminal) {
+        // For the eyes of whoever started it; never for the log.
+        let path = webhook_path(&known.current);
+        eprintln!("the webhook URL, behind your proxy's name: http://{ingest}{path}");
+    }
+    let mut helpers = JoinSet::new();
+    helpers.spawn(follow_secrets(
+        config.clone(),
+        environment.clone(),
+        data_dir.to_owned(),
+        secrets,
+    ));
+    helpers.spawn(feed_watchdog(store.clone()));
+    helpers.spawn(log_head(store.clone()));
+
+    let result = tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+        () = store.stopped() => Err(DaemonError::WriterEnded),
+    };
+    systemd::stopping();
+    if let Ok(signal) = &result {
+        log::info!("stopping on {signal}: answers in flight are finished first");
+    }
+    stop.send_replace(true);
+    while open.tasks.join_next().await.is_some() {}
+    helpers.shutdown().await;
+    sockets.remove_files();
+    result.map(|_| ())
+}
+
+/// What the doors are made from.
+struct Shared<'a> {
+    config: &'a Config,
+    environment: &'a Environment,
+    store: &'a Store,
+    metrics: &'a Arc<Metrics>,
+    stopped: &'a watch::Receiver<bool>,
+}
+
+impl Shared<'_> {
+    fn ingest(&self, secrets: &Secrets, warnings: &mut Vec<String>) -> Result<Ingest, DaemonError> {
+        let config = &self.config.ingest;
+        Ok(Ingest {
+            store: self.store.clone(),
+            metrics: Arc::clone(self.metrics),
+            secrets: secrets.clone(),
+            signature: signature(self.config, self.environment, warnings)?,
+            senders: Senders {
+                allow_from: config.allow_from.clone(),
+                trusted_proxies: config.trusted_proxies.clone(),
+            },
+            body: BodyLimits {
+                limit: config.max_body.as_usize(),
+                discard_limit: DISCARD_BYTES,
+                deadline: self.config.limits.body_timeout,
+            },
+            refusals: Refusals::default(),
+        })
+    }
+
+    fn query(
+        &self,
+        address: Option<SocketAddr>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Query, DaemonError> {
+        let config = &self.config.query;
+        let tokens = config.token(self.environment, warnings)?.map(|token| {
+            let tokens = Secrets::default();
+            tokens.set([&token].into_iter());
+            tokens
+        });
+        Ok(Query {
+            store: self.store.clone(),
+            metrics: Arc::clone(self.metrics),
+            tokens,
+            hosts: config.hosts.clone(),
+            address: address.map(|address| address.ip()),
+            cors_origins: config.cors_origins.clone(),
+            give_up_after: self.config.requests.give_up_after,
+            queue_limits: (
+                self.config.store.queue_events,
+                self.config.store.queue_bytes.bytes(),
+            ),
+            stop: self.stopped.clone(),
+        })
+    }
+
+    fn control(&self) -> Control {
+        Control {
+            store: self.store.clone(),
+            deadline: self.config.requests.deadline,
+            body_timeout: self.config.limits.body_timeout,
+        }
+    }
+}
+
+/// The doors that are being served.
+struct OpenDoors {
+    limits: Limits,
+    stopped: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+    metrics: Vec<(&'static str, Arc<DoorMetrics>)>,
+}
+
+impl OpenDoors {
+    fn new(limits: Limits, stopped: watch::Receiver<bool>) -> Self {
+        Self {
+            limits,
+            stopped,
+            tasks: JoinSet::new(),
+            metrics: Vec::new(),
+        }
+    }
+
+    fn door(&mut self, name: &'static str, socket: Option<Socket>, routes: Routes) {
+        if let Some(socket) = socket {
+            let metrics = Arc::new(DoorMetrics::default());
+            self.metrics.push((name, Arc::clone(&metrics)));
+            let door = Door::new(name, socket.listener, self.limits.clone(), metrics);
+            self.tasks
+                .spawn(crate::http::serve(door, routes, self.stopped.clone()));
+        }
+    }
+}
+
+/// Says where the doors are, everywhere it is asked for.
+fn announce(doors: &Doors, data_dir: &Path, options: &ServeOptions) -> Result<(), DaemonError> {
+    let text = serde_json::to_string(doors).unwrap_or_default();
+    write_whole(&data_dir.join(DOORS_FILE), &text)?;
+    for (name, address) in [
+        ("ingest", &doors.ingest),
+        ("query", &doors.query),
+        ("control", &doors.control),
+        ("gateway", &doors.gateway),
+    ] {
+        if let Some(address) = address {
+            log::info!("the {name} door is open at {address}");
+        }
+    }
+    if let Some(path) = &options.ready_file {
+        write_whole(path, &text)?;
+    }
+    systemd::ready();
+    Ok(())
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        max_connections: limits.max_connections,
+        head_timeout: limits.head_timeout,
+        body_timeout: limits.body_timeout,
+        idle_timeout: limits.idle_timeout,
+        write_timeout: limits.write_timeout,
+        drain_timeout: limits.drain_timeout,
+        max_head_bytes: limits.max_head_bytes.as_usize(),
+        max_head_fields: limits.max_head_fields,
+    }
+}
+
+fn on_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal, DaemonError> {
+    signal(kind).map_err(|source| DaemonError::Door {
+        door: "signal",
+        address: "this process".to_owned(),
+        source,
+    })
+}
+
+/// Puts the head of the chain into the log, where nobody who alters the file can reach it.
+async fn log_head(store: Store) {
+    loop {
+        match store.head().await {
+            Ok(head) => log::info!(
+                "the log ends at event {} with the chain head {}",
+                head.seq,
+                head.value
+            ),
+            Err(error) => log::warn!("the chain head cannot be read: {error}"),
+        }
+        tokio::time::sleep(HEAD_EVERY).await;
+    }
+}
+
+/// Feeds systemd's watchdog, after each sign of life from the writer.
+async fn feed_watchdog(store: Store) {
+    let Some(every) = systemd::watchdog_every() else {
+        return;
+    };
+    loop {
+        // A disk that is full is trouble, but no reason to be killed for: the writer has answered.
+        match store.checkup(ALIVE_WITHIN.min(every)).await {
+            Err(StoreError::Unavailable(reason)) if reason.ends_with("does not answer") => {
+                log::error!("the watchdog is not fed: {reason}");
+            }
+            _ => systemd::alive(),
+        }
+        tokio::time::sleep(every).await;
+    }
+}

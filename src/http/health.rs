@@ -1,0 +1,153 @@
+//! The query door's paths about the daemon itself: numbers, health, metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::HeaderValue;
+use serde_json::{Value, json};
+use warp::reply::Response as Reply;
+
+use super::params::Params;
+use super::query::{Asked, Query};
+use super::reply::{self, Problem, SEQ_HEADER};
+use crate::clock::now;
+use crate::domain::{Seq, State};
+use crate::store::{At, Stats, StatsBucket};
+
+/// How long `/readyz` waits for a sign of life from the writer.
+const CHECKUP_WITHIN: Duration = Duration::from_secs(2);
+
+/// Words that a count is split into; names of events come from outside and may be many.
+const MAX_WORDS: usize = 100;
+
+pub(super) async fn stats(
+    query: Arc<Query>,
+    _: String,
+    params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    params.finish()?;
+    let At { seq, value } = query.store.stats(now(), query.give_up_after_ms()).await?;
+    Ok(reply::json(&stats_view(&query, seq, &value), seq))
+}
+
+fn stats_view(query: &Query, seq: Seq, stats: &Stats) -> Value {
+    let by = |kind: &str| -> serde_json::Map<String, Value> {
+        let mut words: Vec<_> = stats
+            .counts
+            .iter()
+            .filter(|(counted, _, _)| counted == kind)
+            .collect();
+        words.sort_by_key(|(_, _, number)| std::cmp::Reverse(*number));
+        let rest: u64 = words
+            .iter()
+            .skip(MAX_WORDS)
+            .map(|(_, _, number)| number)
+            .sum();
+        let mut shown: serde_json::Map<_, _> = words
+            .into_iter()
+            .take(MAX_WORDS)
+            .map(|(_, word, number)| (word.clone(), json!(number)))
+            .collect();
+        if rest > 0 {
+            shown.insert("(rest)".to_owned(), json!(rest));
+        }
+        shown
+    };
+    let total = |kind: &str| -> u64 {
+        stats
+            .counts
+            .iter()
+            .filter(|(counted, _, _)| counted == kind)
+            .map(|(_, _, number)| number)
+            .sum()
+    };
+    let mut by_state = by("state");
+    if stats.expired > 0 {
+        by_state.insert(State::Expired.to_string(), json!(stats.expired));
+    }
+    let buckets = |buckets: &[StatsBucket]| -> Vec<Value> {
+        buckets
+            .iter()
+            .map(|bucket| json!({ "at": bucket.at, "events": bucket.events }))
+            .collect()
+    };
+    let (queued_events, queued_bytes) = query.store.queued();
+    json!({
+        "projectedSeq": seq,
+        "durableSeq": query.store.durable(),
+        "lag": query.store.durable().0.saturating_sub(seq.0),
+        "events": {
+            "total": total("disposition"), "byEvent": by("event"), "byDisposition": by("disposition"),
+            "bySource": by("source"),
+        },
+        "customers": { "total": total("status"), "byStatus": by("status") },
+        "requests": { "total": total("state"), "byState": by_state },
+        "overdue": stats.overdue,
+        "oldestOpenAt": stats.oldest_open_at,
+        "rates": { "lastHour": buckets(&stats.last_hour), "lastDay": buckets(&stats.last_day) },
+        "files": { "databaseBytes": stats.database_bytes, "walBytes": stats.wal_bytes },
+        "queue": {
+            "events": queued_events, "bytes": queued_bytes,
+            "maxEvents": query.queue_limits.0, "maxBytes": query.queue_limits.1,
+        },
+        "lastWebhookAt": stats.last_webhook_at,
+        "lastBackup": null,
+        "lastPoll": null,
+    })
+}
+
+pub(super) async fn healthz(
+    query: Arc<Query>,
+    _: String,
+    params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    params.finish()?;
+    Ok(reply::json(
+        &json!({ "status": "ok" }),
+        query.store.projected(),
+    ))
+}
+
+pub(super) async fn readyz(
+    query: Arc<Query>,
+    _: String,
+    params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    params.finish()?;
+    let not_ready = |reason: String| Problem::unavailable("not_ready", reason);
+    if let Some(trouble) = query.store.trouble() {
+        return Err(not_ready(trouble));
+    }
+    query
+        .store
+        .checkup(CHECKUP_WITHIN)
+        .await
+        .map_err(|error| not_ready(error.to_string()))?;
+    Ok(reply::json(
+        &json!({ "status": "ready" }),
+        query.store.projected(),
+    ))
+}
+
+pub(super) async fn metrics(
+    query: Arc<Query>,
+    _: String,
+    params: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    params.finish()?;
+    let text = query.metrics.text();
+    let mut reply = reply::bytes(
+        StatusCode::OK,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        text,
+    );
+    reply
+        .headers_mut()
+        .insert(SEQ_HEADER, HeaderValue::from(query.store.projected().0));
+    Ok(reply)
+}

@@ -1,0 +1,135 @@
+//! The numbers of the store.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::rows::uint;
+use super::{At, Store, StoreError};
+use crate::domain::Timestamp;
+
+/// Events in a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatsBucket {
+    /// When it begins.
+    pub at: Timestamp,
+    /// How many came.
+    pub events: u64,
+}
+
+/// The numbers of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Counts: kind (event, disposition, source, status, state), word, number.
+    pub counts: Vec<(String, String, u64)>,
+    /// Requests not settled and past their deadline.
+    pub overdue: u64,
+    /// Requests not settled long past their deadline.
+    pub expired: u64,
+    /// When the oldest open request was registered.
+    pub oldest_open_at: Option<Timestamp>,
+    /// The last hour by minutes.
+    pub last_hour: Vec<StatsBucket>,
+    /// The last day by hours.
+    pub last_day: Vec<StatsBucket>,
+    /// When the last webhook came.
+    pub last_webhook_at: Option<Timestamp>,
+    /// Length of the file.
+    pub database_bytes: u64,
+    /// Length of the WAL beside it.
+    pub wal_bytes: u64,
+}
+
+impl Store {
+    /// The numbers of the store.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn stats(
+        &self,
+        now: Timestamp,
+        give_up_after_ms: i64,
+    ) -> Result<At<Stats>, StoreError> {
+        let path = self.inner.path.clone();
+        self.read(move |connection| stats(connection, &path, now, give_up_after_ms))
+            .await
+    }
+}
+
+fn stats(
+    connection: &Connection,
+    path: &Path,
+    now: Timestamp,
+    give_up_after_ms: i64,
+) -> Result<Stats, StoreError> {
+    let mut stats = Stats {
+        database_bytes: file_bytes(path),
+        wal_bytes: file_bytes(&super::schema::wal_path(path)),
+        last_webhook_at: connection
+            .query_row("SELECT last_webhook_at FROM projection", [], |row| {
+                row.get::<_, Option<i64>>(0)
+            })?
+            .map(Timestamp),
+        ..Stats::default()
+    };
+    let mut counts =
+        connection.prepare_cached("SELECT kind, word, number FROM counts WHERE number > 0")?;
+    let mut found = counts.query([])?;
+    while let Some(row) = found.next()? {
+        stats
+            .counts
+            .push((row.get(0)?, row.get(1)?, uint(row.get(2)?)));
+    }
+    let open = "FROM requests INDEXED BY requests_open WHERE state IN ('pending', 'in_progress')";
+    let past = |deadline: i64| -> Result<u64, StoreError> {
+        let sql = format!("SELECT count(*) {open} AND deadline_at < ?1");
+        Ok(uint(
+            connection
+                .prepare_cached(&sql)?
+                .query_row([deadline], |row| row.get(0))?,
+        ))
+    };
+    stats.overdue = past(now.0)?;
+    stats.expired = past(now.0.saturating_sub(give_up_after_ms))?;
+    stats.oldest_open_at = connection
+        .prepare_cached(&format!("SELECT min(registered_at) {open}"))?
+        .query_row([], |row| row.get::<_, Option<i64>>(0))?
+        .map(Timestamp);
+    let minute = now.0.div_euclid(60_000);
+    stats.last_hour = buckets(connection, minute - 59, minute, 1)?;
+    let hour = minute.div_euclid(60);
+    stats.last_day = buckets(connection, (hour - 23) * 60, hour * 60 + 59, 60)?;
+    Ok(stats)
+}
+
+/// Events from one minute to another, in steps of so many minutes, empty steps included.
+fn buckets(
+    connection: &Connection,
+    from: i64,
+    to: i64,
+    step: i64,
+) -> Result<Vec<StatsBucket>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT minute - minute % ?3, sum(events) FROM minutes WHERE minute BETWEEN ?1 AND ?2 GROUP BY 1",
+    )?;
+    let mut found = statement.query([from, to, step])?;
+    let mut events = std::collections::BTreeMap::new();
+    while let Some(row) = found.next()? {
+        events.insert(row.get::<_, i64>(0)?, uint(row.get(1)?));
+    }
+    let mut buckets = Vec::new();
+    let mut minute = from;
+    while minute <= to {
+        let events = events.get(&minute).copied().unwrap_or(0);
+        buckets.push(StatsBucket {
+            at: Timestamp(minute.saturating_mul(60_000)),
+            events,
+        });
+        minute += step;
+    }
+    Ok(buckets)
+}
+
+fn file_bytes(path: &Path) -> u64 {
+    std::fs::metadata(path).map(|meta| meta.len()).unwrap_or(0)
+}

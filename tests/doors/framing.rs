@@ -1,0 +1,97 @@
+//! Requests that two servers could read in two ways.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn bad_framing_gets_400_and_reaches_no_handler() {
+    let door = start(Limits::default()).await;
+    let cases = [
+        (
+            "POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "both",
+        ),
+        (
+            "POST /quick HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            "both",
+        ),
+        (
+            "POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
+            "more than one Content",
+        ),
+        ("GET /quick HTTP/1.1\nHost: a\n\n", "without CR"),
+        ("GET /quick HTTP/1.1\r\nHost: a\n\r\n", "without CR"),
+        ("GET /quick HTTP/1.1\r\nHost: a\r\n\n", "without CR"),
+        ("GET /quick HTTP/1.1\r\n\r\n", "no Host"),
+        ("GET /quick HTTP/1.0\r\n\r\n", "no Host"),
+        (
+            "GET /quick HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "more than one Host",
+        ),
+        (
+            "GET /quick HTTP/1.1\r\nHost: a, b\r\n\r\n",
+            "not a host name",
+        ),
+        (
+            "GET http://b/quick HTTP/1.1\r\nHost: a\r\n\r\n",
+            "another host",
+        ),
+    ];
+    for (request, detail) in cases {
+        let answer = door.answer(request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.split_once(' ')
+                .unwrap()
+                .1
+                .starts_with("400 Bad Request\r\n"),
+            "{request}: {head}"
+        );
+        assert!(
+            head.contains("content-type: application/problem+json\r\n"),
+            "{request}: {head}"
+        );
+        assert!(
+            body.contains(detail) && body.contains(r#""code":"bad_request"}"#),
+            "{request}: {body}"
+        );
+    }
+    assert_eq!(door.handled.load(Ordering::SeqCst), 0);
+    assert_eq!(count(&door.metrics.refused), 11);
+    let same = "GET http://A/quick HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert!(door.answer(same).await.ends_with("quick"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_head_behind_good_ones_is_the_one_refused() {
+    let door = start(Limits::default()).await;
+    let post = "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nGET /quick HTTP/1.1\nHost: a\n\n\n";
+    let bad = "GET /quick HTTP/1.1\r\nHost: a\n\r\n";
+    let all = format!("{GET}{post}{GET}{bad}{GET}");
+    for split in 0..all.len() {
+        let mut client = door.send(&all[..split]).await;
+        tokio::task::yield_now().await;
+        client.write_all(&all.as_bytes()[split..]).await.unwrap();
+        let answers = rest(&mut client).await;
+        let codes: Vec<_> = answers
+            .match_indices("HTTP/1.1 ")
+            .map(|(at, _)| &answers[at + 9..at + 12])
+            .collect();
+        assert_eq!(
+            codes,
+            ["200", "200", "200", "400"],
+            "split at {split}: {answers}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_served_behind_a_chunked_request() {
+    let door = start(Limits::default()).await;
+    let chunked =
+        "POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let hidden = "POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let answers = door.answer(format!("{GET}{chunked}{hidden}{GET}")).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
+    assert_eq!(door.handled.load(Ordering::SeqCst), 2);
+}
