@@ -89,6 +89,7 @@ CREATE TABLE requests (
   context              TEXT,               -- JSON of the app's own
   registered_seq       INTEGER,
   settled_outright     TEXT,
+  kyc_ended            INTEGER NOT NULL DEFAULT 0, -- whether a type other than KYC has ever completed
   last_event           INTEGER,
   previous_of_customer INTEGER             -- requests.key
 ) STRICT;

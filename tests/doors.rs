@@ -57,7 +57,7 @@ struct Running {
 /// An answer in pieces, with time between them.
 struct Minutes(u32, std::pin::Pin<Box<tokio::time::Sleep>>);
 
-impl futures_core::Stream for Minutes {
+impl futures_util::Stream for Minutes {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(

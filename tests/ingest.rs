@@ -1,4 +1,4 @@
-//! Contract section 2 and the start and stop of the daemon, seen through the ingest door.
+//! The ingest door, and the start and stop of the daemon seen through it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Contract section 4 without the feed: customers, requests, stats, and what holds for every read.
+//! The query door without the feed: customers, requests, stats, and what holds for every read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

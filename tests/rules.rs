@@ -1,4 +1,4 @@
-//! Contract section 3, seen from outside: deliveries in, rows out. One case a rule, named after it; Cn in a name is a
+//! The rules of docs/RULES.md, seen from outside: deliveries in, rows out. One case a rule, named after it; Cn in a name is a
 //! contradiction of Waldo's pages that the rule settles.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

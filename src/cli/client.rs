@@ -9,6 +9,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -39,7 +40,7 @@ impl Client {
     pub fn new(context: &Context, loaded: &Loaded) -> Result<Self, CliError> {
         let doors = match told_doors(&context.data_dir(loaded)?) {
             Some(doors) => doors,
-            None => configured_doors(loaded),
+            None => configured_doors(context, loaded)?,
         };
         let token = loaded
             .config
@@ -60,16 +61,25 @@ impl Client {
         self.doors.ingest.as_deref()
     }
 
-    /// Reads from the query door and takes the answer as JSON.
-    pub fn get(&self, path: &str, wait: Duration) -> Result<Value, CliError> {
+    /// Reads from the query door and takes the answer apart, leaving what comes from outside as it came.
+    pub fn get<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T, CliError> {
         let answer = self.get_raw(path, wait)?;
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let problem = || {
+            detail(
+                &serde_json::from_slice(&answer.body).unwrap_or_default(),
+                answer.status,
+            )
+        };
         match answer.status {
-            StatusCode::OK => Ok(body),
-            StatusCode::NOT_FOUND => Err(CliError::NotFound(detail(&body, answer.status))),
+            StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|error| {
+                CliError::Failed(format!(
+                    "the daemon's answer to {path} cannot be read: {error}"
+                ))
+            }),
+            StatusCode::NOT_FOUND => Err(CliError::NotFound(problem())),
             _ => Err(CliError::Failed(format!(
                 "the daemon answered: {}",
-                detail(&body, answer.status)
+                problem()
             ))),
         }
     }
@@ -106,6 +116,20 @@ impl Client {
             .header(AUTHORIZATION, format!("Bearer {}", secret.expose()))
             .body(Full::from(body));
         self.send(door, "ingest", request, Duration::ZERO)
+    }
+
+    /// Posts JSON to the control door.
+    pub fn tell(&self, path: &str, body: &impl serde::Serialize) -> Result<Answer, CliError> {
+        let body = serde_json::to_vec(body).map_err(|error| CliError::Failed(error.to_string()))?;
+        let known = self.doors.control.as_deref();
+        let door = known.ok_or_else(|| not_running("control", "no path is known"))?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, "localhost")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body));
+        self.send(door, "control", request, Duration::ZERO)
     }
 
     fn send(
@@ -178,7 +202,7 @@ fn told_doors(data_dir: &Path) -> Option<Doors> {
     serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
-fn configured_doors(loaded: &Loaded) -> Doors {
+fn configured_doors(context: &Context, loaded: &Loaded) -> Result<Doors, CliError> {
     let config = &loaded.config;
     let known = |address: &str| {
         (!address.is_empty() && !address.ends_with(":0")).then(|| address.to_owned())
@@ -188,12 +212,15 @@ fn configured_doors(loaded: &Loaded) -> Doors {
         .socket
         .as_ref()
         .map(|path| path.display().to_string());
-    Doors {
+    let control = context
+        .environment
+        .control_path(&config.control, &context.data_dir(loaded)?);
+    Ok(Doors {
         ingest: known(&config.ingest.listen),
         query: known(&config.query.listen).or(socket),
-        control: None,
+        control: Some(control.display().to_string()),
         gateway: None,
-    }
+    })
 }
 
 fn not_running(door: &str, why: &str) -> CliError {

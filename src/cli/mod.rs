@@ -1,7 +1,9 @@
 //! The command line: one table of commands from which parsing and help are made, and the exit codes.
 
 mod client;
+mod control;
 mod file;
+mod item;
 mod send;
 mod serve;
 mod setup;
@@ -68,6 +70,10 @@ enum Command {
     Events(show::EventsArgs),
     /// List the API requests that are waited for
     Requests(show::RequestsArgs),
+    /// Register a request of your own
+    Track(control::TrackArgs),
+    /// Settle a request by hand
+    Settle(control::SettleArgs),
     /// Prove that no event was altered, removed or inserted
     Check(file::CheckArgs),
     /// Fold the log into fresh tables
@@ -164,6 +170,14 @@ impl Context {
 /// Runs the program and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    // What a fault was about may hold a body; where it was is enough to find it.
+    std::panic::set_hook(Box::new(|fault| {
+        let place = fault
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        eprintln!("waldo-syncd: an internal fault at {place}; please report it");
+    }));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -205,6 +219,8 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Customer(args) => show::customer(context, args),
         Command::Events(args) => show::events(context, args),
         Command::Requests(args) => show::requests(context, args),
+        Command::Track(args) => control::track(context, args),
+        Command::Settle(args) => control::settle(context, args),
         Command::Check(args) => file::check(context, args),
         Command::Rebuild(args) => file::rebuild(context, args),
         Command::Config(command) => setup::config(context, command),

@@ -17,7 +17,8 @@ Examples: waldo-syncd send onboard --customer c-1 --status APPROVED
           waldo-syncd send evaluation --customer c-1 --request r-1 --run fraud:completed --score 0.7")]
 pub struct SendArgs {
     /// onboard, flag, evaluation, or any other name
-    event: String,
+    #[arg(required_unless_present = "file")]
+    event: Option<String>,
     /// customerId
     #[arg(long, value_name = "ID", required_unless_present = "file")]
     customer: Option<String>,
@@ -43,7 +44,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "true|false")]
     flag: Option<bool>,
     /// Send this file as it is instead (- is standard input)
-    #[arg(long, value_name = "FILE", exclusive = false)]
+    #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
@@ -51,7 +52,9 @@ pub fn run(context: &Context, args: SendArgs) -> Result<(), CliError> {
     let body = body(&args)?;
     let loaded = context.load(&[])?;
     let client = Client::new(context, &loaded)?;
-    let secrets = known_secrets(context, &loaded, &context.data_dir(&loaded)?)?;
+    let secrets = known_secrets(context, &loaded, &context.data_dir(&loaded)?)
+        // A daemon that has ever run here has made one.
+        .map_err(|error| CliError::NotRunning(error.to_string()))?;
     let answer = client.post(&secrets.current, body)?;
     let text: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if !answer.status.is_success() {
@@ -92,7 +95,7 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
             body.insert(name.to_owned(), value);
         }
     };
-    put("event", Some(json!(args.event)));
+    put("event", args.event.as_ref().map(|name| json!(name)));
     put("requestId", args.request.as_ref().map(|id| json!(id)));
     if let Some(run) = &args.run {
         let (evaluation, status) = run.split_once(':').ok_or_else(|| {

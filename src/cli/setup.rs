@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::client::Client;
 use super::{CliError, Context};
 use crate::config::{self, ConfigError, Secret, WEBHOOK_SECRET_FILE, WebhookSecrets};
-use crate::daemon::{fresh_secret, make_secret, write_whole};
+use crate::daemon::{fresh_secret, make_secret, unused_settings, write_whole};
 
 /// What stands for the outside name where none is given.
 const PUBLIC_EXAMPLE: &str = "https://waldo.example.com";
@@ -84,13 +84,17 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
         .mode(0o700)
         .create(&folder)
         .map_err(|error| cannot("create", &folder, &error))?;
-    let secret_file = folder.join(WEBHOOK_SECRET_FILE);
+    // A daemon that ran without a configuration has made its secret already; another one would void its URL.
+    let mut store = config::StoreConfig::default();
+    store.data_dir.clone_from(&context.common.data_dir);
+    let data_dir = environment.data_dir(&store)?;
+    let of_daemon = Some(data_dir.join(WEBHOOK_SECRET_FILE)).filter(|path| path.exists());
+    let secret_file = of_daemon.unwrap_or_else(|| folder.join(WEBHOOK_SECRET_FILE));
     let had_secret = secret_file.exists();
     make_secret(&secret_file)?;
     let wrote_config = write_new(&path, &config::template(&secret_file))?;
 
     let loaded = config::load(Some(&path), environment, &[])?;
-    let data_dir = context.data_dir(&loaded)?;
     let secrets = known_secrets(context, &loaded, &data_dir)?;
     let base = args.public.as_deref().unwrap_or(PUBLIC_EXAMPLE);
     let url = webhook_url_of(base, &secrets.current)?;
@@ -138,8 +142,20 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
     )?;
     writeln!(
         out,
-        "\nnginx, in the server block of {host}:\n  location /webhooks/waldo/ {{\n    proxy_pass http://{listen};\n    \
-         proxy_set_header Host $host;\n    client_max_body_size 1m;\n    access_log off;  # the URL holds the secret\n  }}"
+        "
+nginx, in the server block of {host}:
+  location /webhooks/waldo {{
+    \
+         proxy_pass http://{listen};
+    proxy_set_header Host $host;
+    \
+         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    client_max_body_size 1m;
+    \
+         access_log off;       # the URL holds the secret
+    \
+         error_log /dev/null crit;  # and so would its errors
+  }}"
     )?;
     writeln!(
         out,
@@ -209,6 +225,7 @@ pub fn config(context: &Context, command: ConfigCommand) -> Result<(), CliError>
                 .config
                 .waldo
                 .credentials(&context.environment, &mut warnings)?;
+            warnings.extend(unused_settings(&loaded.config));
             for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
@@ -234,24 +251,22 @@ pub fn config(context: &Context, command: ConfigCommand) -> Result<(), CliError>
     Ok(())
 }
 
-/// The secrets that are valid; the data directory's own is made where there is none.
+/// The secrets that are valid for the daemon of this configuration and data directory.
 pub fn known_secrets(
     context: &Context,
     loaded: &config::Loaded,
     data_dir: &Path,
 ) -> Result<WebhookSecrets, CliError> {
     let ingest = &loaded.config.ingest;
-    if let Some(known) = ingest.webhook_secrets(&context.environment, data_dir, &mut Vec::new())? {
-        return Ok(known);
-    }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .map_err(|error| cannot("create", data_dir, &error))?;
-    make_secret(&data_dir.join(WEBHOOK_SECRET_FILE))?;
-    let made = ingest.webhook_secrets(&context.environment, data_dir, &mut Vec::new())?;
-    made.ok_or_else(|| CliError::Failed("the fresh secret cannot be read".to_owned()))
+    let known = ingest.webhook_secrets(&context.environment, data_dir, &mut Vec::new())?;
+    // Making one here would give a URL that no daemon takes.
+    known.ok_or_else(|| {
+        CliError::Failed(format!(
+            "no webhook secret is known in {}: `waldo-syncd serve` or `waldo-syncd init` makes one; if the daemon has \
+             one already, name its --config and --data-dir",
+            data_dir.display()
+        ))
+    })
 }
 
 /// Writes the secrets' file anew: a fresh one in front of the others, or the first one alone.

@@ -9,8 +9,10 @@ use comfy_table::{ContentArrangement, Table};
 use form_urlencoded::Serializer;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::client::Client;
+use super::item::{Item, Page, printable};
 use super::{CliError, Context};
 
 /// How long one question of `events --follow` waits for news, in seconds.
@@ -99,7 +101,7 @@ pub struct RequestsArgs {
 
 pub fn status(context: &Context, _: StatusArgs) -> Result<(), CliError> {
     let client = client(context)?;
-    let stats = client.get("/v1/stats", Duration::ZERO)?;
+    let stats: Value = client.get("/v1/stats", Duration::ZERO)?;
     let ready = client.get_raw("/readyz", Duration::ZERO)?;
     let trouble: Value = serde_json::from_slice(&ready.body).unwrap_or_default();
     let is_ready = ready.status.is_success();
@@ -115,37 +117,36 @@ pub fn status(context: &Context, _: StatusArgs) -> Result<(), CliError> {
         writeln!(out, "{object}")?;
         return Ok(());
     }
-    let line = |name: &str, value: String| vec![name.to_owned(), value];
-    let mut table = table();
     let ready = if is_ready {
         "yes".to_owned()
     } else {
         format!("no: {}", text(&trouble["detail"]))
     };
-    table.add_row(line("ready", ready));
-    table.add_row(line("events", counted(&stats["events"], "byDisposition")));
-    table.add_row(line("customers", counted(&stats["customers"], "byStatus")));
-    table.add_row(line("requests", counted(&stats["requests"], "byState")));
-    table.add_row(line("overdue", text(&stats["overdue"])));
-    table.add_row(line("oldest open", or_none(&stats["oldestOpenAt"])));
-    table.add_row(line("last webhook", or_none(&stats["lastWebhookAt"])));
-    table.add_row(line(
-        "seq",
-        format!(
-            "{} (lag {})",
-            text(&stats["projectedSeq"]),
-            text(&stats["lag"])
-        ),
-    ));
+    let seq = format!(
+        "{} (lag {})",
+        text(&stats["projectedSeq"]),
+        text(&stats["lag"])
+    );
     let files = &stats["files"];
-    table.add_row(line(
-        "file",
-        format!(
-            "{} bytes (WAL {})",
-            text(&files["databaseBytes"]),
-            text(&files["walBytes"])
-        ),
-    ));
+    let file = format!(
+        "{} bytes (WAL {})",
+        text(&files["databaseBytes"]),
+        text(&files["walBytes"])
+    );
+    let mut table = table();
+    for (name, value) in [
+        ("ready", ready),
+        ("events", counted(&stats["events"], "byDisposition")),
+        ("customers", counted(&stats["customers"], "byStatus")),
+        ("requests", counted(&stats["requests"], "byState")),
+        ("overdue", text(&stats["overdue"])),
+        ("oldest open", or_none(text(&stats["oldestOpenAt"]))),
+        ("last webhook", or_none(text(&stats["lastWebhookAt"]))),
+        ("seq", seq),
+        ("file", file),
+    ] {
+        table.add_row(vec![name.to_owned(), value]);
+    }
     writeln!(out, "{}", table.trim_fmt())?;
     Ok(())
 }
@@ -161,25 +162,21 @@ pub fn customers(context: &Context, args: CustomersArgs) -> Result<(), CliError>
         ("order", Some("desc".to_owned())),
     ];
     let items = list(&client, "/v1/customers", &asked, args.limit)?;
-    let row = |item: &Value| {
-        vec![
-            text(&item["customerId"]),
-            text(&item["externalId"]),
-            text(&item["status"]),
-            text(&item["kyc"]),
-            text(&item["fraudScore"]),
-            text(&item["flagged"]),
-            text(&item["updatedAt"]),
-        ]
-    };
-    print(
-        context,
-        &items,
-        &[
-            "CUSTOMER", "EXTERNAL", "STATUS", "KYC", "SCORE", "FLAG", "UPDATED",
-        ],
-        row,
-    )
+    let header = [
+        "CUSTOMER", "EXTERNAL", "STATUS", "KYC", "SCORE", "FLAG", "UPDATED",
+    ];
+    let members = [
+        "customerId",
+        "externalId",
+        "status",
+        "kyc",
+        "fraudScore",
+        "flagged",
+        "updatedAt",
+    ];
+    print(context, &items, &header, |item| {
+        members.map(|name| item.cell(name)).to_vec()
+    })
 }
 
 pub fn customer(context: &Context, args: CustomerArgs) -> Result<(), CliError> {
@@ -189,7 +186,7 @@ pub fn customer(context: &Context, args: CustomerArgs) -> Result<(), CliError> {
         utf8_percent_encode(&args.id, NON_ALPHANUMERIC)
     );
     let row = client
-        .get(&path, Duration::ZERO)
+        .get::<Box<RawValue>>(&path, Duration::ZERO)
         .map_err(|error| match error {
             CliError::NotFound(_) => CliError::NotFound(format!(
                 "no customer {} is known; `waldo-syncd customers` lists them",
@@ -197,34 +194,42 @@ pub fn customer(context: &Context, args: CustomerArgs) -> Result<(), CliError> {
             )),
             other => other,
         })?;
+    let row = Item::of(&row);
     let events = list(&client, &format!("{path}/events"), &[], usize::MAX)?;
     let mut out = io::stdout().lock();
     if context.common.json {
-        let mut object = row;
-        object["events"] = events.into();
-        writeln!(out, "{object}")?;
+        writeln!(out, "{}", row.with("events", &events))?;
         return Ok(());
     }
     let mut facts = table();
-    for (name, value) in row.as_object().into_iter().flatten() {
-        if !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()) {
-            facts.add_row(vec![name.clone(), text(value)]);
+    for (name, value) in row.cells() {
+        if name != "warningTags" {
+            facts.add_row(vec![name, value]);
         }
+    }
+    let failed: Vec<_> = row
+        .list("warningTags")
+        .iter()
+        .filter(|tag| tag.cell("passed") == "false")
+        .map(|tag| tag.cell("tag"))
+        .collect();
+    if !failed.is_empty() {
+        facts.add_row(vec!["failed checks".to_owned(), failed.join(", ")]);
     }
     writeln!(out, "{}\n", facts.trim_fmt())?;
     let mut timeline = table();
     timeline.set_header(["SEQ", "RECEIVED", "EVENT", "ORIGIN", "BECAME", "CHANGED"]);
     for event in &events {
         timeline.add_row(vec![
-            text(&event["seq"]),
-            text(&event["receivedAt"]),
-            text(&event["event"]),
+            event.cell("seq"),
+            event.cell("receivedAt"),
+            event.cell("event"),
             format!(
                 "{} ({})",
-                text(&event["origin"]),
-                text(&event["originEvidence"])
+                event.cell("origin"),
+                event.cell("originEvidence")
             ),
-            text(&event["disposition"]),
+            event.cell("disposition"),
             changes(event),
         ]);
     }
@@ -234,51 +239,57 @@ pub fn customer(context: &Context, args: CustomerArgs) -> Result<(), CliError> {
 
 pub fn events(context: &Context, args: EventsArgs) -> Result<(), CliError> {
     let client = client(context)?;
-    let newest_first = args.after.is_none() && !args.follow;
     let filters = [
         ("origin", args.origin),
         ("disposition", args.disposition),
         ("customerId", args.customer),
         ("requestId", args.request),
     ];
-    if newest_first {
-        let mut asked = filters.to_vec();
-        asked.push(("order", Some("desc".to_owned())));
-        let path = with_query("/v1/events", &asked, &[("limit", args.limit.to_string())]);
-        let mut items = items(client.get(&path, Duration::ZERO)?);
-        items.reverse();
-        return print(context, &items, &EVENT_HEADER, event_row);
+    if args.follow {
+        return follow(context, &client, args.after, &filters);
     }
-    let mut after = match args.after {
+    let limit = args.limit.to_string();
+    if let Some(after) = args.after {
+        let place = [("after", after.to_string()), ("limit", limit)];
+        let page: Page = client.get(&with_query("/v1/events", &filters, &place), Duration::ZERO)?;
+        return print(context, &items(&page), &EVENT_HEADER, event_row);
+    }
+    let place = [("order", "desc".to_owned()), ("limit", limit)];
+    let page: Page = client.get(&with_query("/v1/events", &filters, &place), Duration::ZERO)?;
+    let mut items = items(&page);
+    items.reverse();
+    print(context, &items, &EVENT_HEADER, event_row)
+}
+
+/// Shows events as they come, until somebody ends it.
+fn follow(
+    context: &Context,
+    client: &Client,
+    after: Option<u64>,
+    filters: &[(&str, Option<String>)],
+) -> Result<(), CliError> {
+    let mut after = match after {
         Some(after) => after,
         // Following begins at the end of what there is.
-        None => client.get("/v1/stats", Duration::ZERO)?["projectedSeq"]
+        None => client.get::<Value>("/v1/stats", Duration::ZERO)?["projectedSeq"]
             .as_u64()
             .unwrap_or(0),
     };
     loop {
-        let wait = if args.follow { FOLLOW_SECONDS } else { 0 };
-        let limit = if args.follow { PAGE } else { args.limit };
         let place = [
             ("after", after.to_string()),
-            ("limit", limit.to_string()),
-            ("wait", wait.to_string()),
+            ("limit", PAGE.to_string()),
+            ("wait", FOLLOW_SECONDS.to_string()),
         ];
-        let page = client.get(
-            &with_query("/v1/events", &filters, &place),
-            Duration::from_secs(wait),
-        )?;
-        after = page["next"].as_u64().unwrap_or(after);
-        let items = items(page);
-        if !args.follow {
-            return print(context, &items, &EVENT_HEADER, event_row);
-        }
+        let path = with_query("/v1/events", filters, &place);
+        let page: Page = client.get(&path, Duration::from_secs(FOLLOW_SECONDS))?;
+        after = page.next.as_u64().unwrap_or(after);
         let mut out = io::stdout().lock();
-        for item in &items {
+        for item in items(&page) {
             if context.common.json {
-                writeln!(out, "{item}")?;
+                writeln!(out, "{}", item.line())?;
             } else {
-                writeln!(out, "{}", event_row(item).join("  "))?;
+                writeln!(out, "{}", event_row(&item).join("  "))?;
             }
         }
         out.flush()?;
@@ -294,40 +305,38 @@ pub fn requests(context: &Context, args: RequestsArgs) -> Result<(), CliError> {
         ("order", Some("desc".to_owned())),
     ];
     let items = list(&client, "/v1/requests", &asked, args.limit)?;
-    let row = |item: &Value| {
-        vec![
-            text(&item["requestId"]),
-            text(&item["operation"]),
-            text(&item["customerId"]),
-            text(&item["state"]),
-            text(&item["settledBy"]),
-            or_none(&item["registeredAt"]),
-            if item["overdue"] == true {
-                "overdue".to_owned()
-            } else {
-                String::new()
-            },
-        ]
-    };
-    print(
-        context,
-        &items,
-        &[
-            "REQUEST",
-            "OPERATION",
-            "CUSTOMER",
-            "STATE",
-            "SETTLED BY",
-            "REGISTERED",
-            "",
-        ],
-        row,
-    )
+    let header = [
+        "REQUEST",
+        "OPERATION",
+        "CUSTOMER",
+        "STATE",
+        "SETTLED BY",
+        "REGISTERED",
+        "",
+    ];
+    let members = [
+        "requestId",
+        "operation",
+        "customerId",
+        "state",
+        "settledBy",
+        "registeredAt",
+    ];
+    print(context, &items, &header, |item| {
+        let mut row = members.map(|name| item.cell(name)).to_vec();
+        let overdue = item.cell("overdue") == "true";
+        row.push(if overdue {
+            "overdue".to_owned()
+        } else {
+            String::new()
+        });
+        row
+    })
 }
 
 const EVENT_HEADER: [&str; 6] = ["SEQ", "RECEIVED", "EVENT", "CUSTOMER", "ORIGIN", "BECAME"];
 
-fn event_row(event: &Value) -> Vec<String> {
+fn event_row(event: &Item) -> Vec<String> {
     [
         "seq",
         "receivedAt",
@@ -336,7 +345,7 @@ fn event_row(event: &Value) -> Vec<String> {
         "origin",
         "disposition",
     ]
-    .map(|name| text(&event[name]))
+    .map(|name| event.cell(name))
     .to_vec()
 }
 
@@ -351,15 +360,15 @@ fn list(
     path: &str,
     asked: &[(&str, Option<String>)],
     limit: usize,
-) -> Result<Vec<Value>, CliError> {
+) -> Result<Vec<Item>, CliError> {
     let mut found = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
         let mut place = vec![("limit", (limit - found.len()).clamp(1, PAGE).to_string())];
         place.extend(cursor.take().map(|cursor| ("cursor", cursor)));
-        let page = client.get(&with_query(path, asked, &place), Duration::ZERO)?;
-        cursor = page["next"].as_str().map(str::to_owned);
-        found.extend(items(page));
+        let page: Page = client.get(&with_query(path, asked, &place), Duration::ZERO)?;
+        found.extend(items(&page));
+        cursor = page.next.as_str().map(str::to_owned);
         if cursor.is_none() || found.len() >= limit {
             found.truncate(limit);
             return Ok(found);
@@ -367,11 +376,8 @@ fn list(
     }
 }
 
-fn items(mut page: Value) -> Vec<Value> {
-    match page["items"].take() {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    }
+fn items(page: &Page) -> Vec<Item> {
+    page.items.iter().map(|raw| Item::of(raw)).collect()
 }
 
 fn with_query(path: &str, asked: &[(&str, Option<String>)], place: &[(&str, String)]) -> String {
@@ -389,14 +395,14 @@ fn with_query(path: &str, asked: &[(&str, Option<String>)], place: &[(&str, Stri
 
 fn print<const N: usize>(
     context: &Context,
-    items: &[Value],
+    items: &[Item],
     header: &[&str; N],
-    row: impl Fn(&Value) -> Vec<String>,
+    row: impl Fn(&Item) -> Vec<String>,
 ) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     if context.common.json {
         for item in items {
-            writeln!(out, "{item}")?;
+            writeln!(out, "{}", item.line())?;
         }
         return Ok(());
     }
@@ -421,33 +427,27 @@ fn table() -> Table {
     table
 }
 
-/// A value for a cell: texts without quotes, nothing for null, and no control character for the terminal.
+/// A value of the daemon's own for a cell.
 fn text(value: &Value) -> String {
-    let plain = match value {
+    match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    plain
-        .chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
-        .collect()
+        Value::String(text) => printable(text),
+        other => printable(&other.to_string()),
+    }
 }
 
-fn or_none(value: &Value) -> String {
-    if value.is_null() {
+fn or_none(text: String) -> String {
+    if text.is_empty() {
         "none".to_owned()
     } else {
-        text(value)
+        text
     }
 }
 
 fn counted(counts: &Value, by: &str) -> String {
-    let parts: Vec<_> = counts[by]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(word, n)| format!("{n} {word}"))
+    let words = counts[by].as_object().into_iter().flatten();
+    let parts: Vec<_> = words
+        .map(|(word, number)| format!("{number} {}", printable(word)))
         .collect();
     let total = text(&counts["total"]);
     if parts.is_empty() {
@@ -457,15 +457,12 @@ fn counted(counts: &Value, by: &str) -> String {
     }
 }
 
-fn changes(event: &Value) -> String {
-    let changes = event["changes"].as_array().into_iter().flatten();
-    let parts: Vec<_> = changes
+fn changes(event: &Item) -> String {
+    let parts: Vec<_> = event
+        .list("changes")
+        .iter()
         .map(|change| {
-            let (field, from, to) = (
-                text(&change["field"]),
-                text(&change["from"]),
-                text(&change["to"]),
-            );
+            let (field, from, to) = (change.cell("field"), change.cell("from"), change.cell("to"));
             // Long values are in --json; here it is enough that they changed.
             let short = from.len() + to.len() <= 60;
             match (short, from.is_empty()) {

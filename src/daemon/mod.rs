@@ -171,14 +171,21 @@ async fn serve(
     );
     metrics.sample(Arc::new(StoreSamples(store.clone())));
     metrics.sample(Arc::new(DoorSamples(open.metrics)));
+    warnings.extend(unused_settings(config));
     for warning in &warnings {
         log::warn!("{warning}");
     }
     announce(&doors, data_dir, options)?;
+    if let Some(socket) = &config.query.socket {
+        log::info!("the query door is open at {}", socket.display());
+    }
     if let Some(ingest) = doors.ingest.as_ref().filter(|_| options.on_terminal) {
         // For the eyes of whoever started it; never for the log.
         let path = webhook_path(&known.current);
-        eprintln!("the webhook URL, behind your proxy's name: http://{ingest}{path}");
+        eprintln!("webhooks are taken at http://{ingest}{path}");
+        eprintln!(
+            "for Waldo: `waldo-syncd webhook-url --public https://YOUR-NAME`, with a TLS proxy in front"
+        );
     }
     let mut helpers = JoinSet::new();
     helpers.spawn(follow_secrets(
@@ -320,6 +327,26 @@ fn announce(doors: &Doors, data_dir: &Path, options: &ServeOptions) -> Result<()
     }
     systemd::ready();
     Ok(())
+}
+
+/// What is configured but not done by this version, so that nobody relies on it.
+#[must_use]
+pub fn unused_settings(config: &Config) -> Vec<String> {
+    let no_effect = |what: &str| format!("{what}: configured, but this version does not do it yet");
+    let settings = [
+        (config.backup.dir.is_some(), "[backup]"),
+        (config.retention.payloads.is_some(), "[retention]"),
+        (config.gateway.listen.is_some(), "[gateway]"),
+        (
+            config.waldo.api_key.is_some() || config.waldo.api_key_file.is_some(),
+            "[waldo]",
+        ),
+    ];
+    settings
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, what)| no_effect(what))
+        .collect()
 }
 
 fn limits(config: &Config) -> Limits {

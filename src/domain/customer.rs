@@ -12,9 +12,9 @@ use super::payload::{Reading, WarningTag};
 use super::rows::Row;
 use super::{Digest, Evidence, Origin, Seq, Timestamp};
 
-/// How long a flag event may come after the own flag call that explains it (contract: rules, origin).
+/// How long a flag event may come after the own flag call that explains it (docs/RULES.md, origin).
 pub const OWN_FLAG_CALL_MS: i64 = 15 * 60 * 1000;
-/// How long after an event without requestId the same body counts as its repeat (contract: rules, disposition).
+/// How long after an event without requestId the same body counts as its repeat (docs/RULES.md, disposition).
 pub const REPEAT_MS: i64 = 10 * 60 * 1000;
 /// Own flag calls remembered for one customer; the oldest gives way. Waldo would have to be flooded to reach it.
 pub const MAX_OWN_FLAG_CALLS: usize = 64;
@@ -182,7 +182,7 @@ impl Customer {
         self.version > 0
     }
 
-    /// Takes over what an applied event says (contract: rules, customer).
+    /// Takes over what an applied event says (docs/RULES.md, customer).
     pub fn apply(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<Change> {
         let mut changes = Changes::default();
         let validation = &reading.validation;

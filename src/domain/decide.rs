@@ -1,4 +1,4 @@
-//! The contract's tables of origin and disposition: what an event is, before anything is changed by it.
+//! The tables of origin and disposition (docs/RULES.md): what an event is, before anything is changed by it.
 
 use super::customer::{Customer, Latest, OWN_FLAG_CALL_MS, REPEAT_MS};
 use super::fold::{Event, World};
@@ -212,9 +212,9 @@ pub(super) fn kind_key(kind: EventKind, reading: &Reading) -> String {
         .evaluation
         .as_ref()
         .and_then(|evaluation| evaluation.r#type.as_deref());
-    match evaluation {
-        Some(evaluation) => format!("{kind}:{evaluation}"),
-        None => kind.to_string(),
+    match (kind, evaluation) {
+        (EventKind::Evaluation, Some(evaluation)) => format!("{kind}:{evaluation}"),
+        _ => kind.to_string(),
     }
 }
 

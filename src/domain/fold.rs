@@ -241,6 +241,7 @@ impl World {
                 {
                     customer.memory.own_flag_calls.remove(index);
                 }
+                let key = kind_key(kind, reading);
                 if event.source == Source::Webhook && reading.request_id.is_none() {
                     let latest = Latest {
                         seq: event.seq,
@@ -250,10 +251,10 @@ impl World {
                         evidence: verdict.evidence,
                         request_id: request_id.map(str::to_owned),
                     };
-                    customer
-                        .memory
-                        .latest
-                        .insert(kind_key(kind, reading), latest);
+                    customer.memory.latest.insert(key, latest);
+                } else {
+                    // What came before this is no longer the latest, and its body coming again is news.
+                    customer.memory.latest.remove(&key);
                 }
             }
             _ => {}

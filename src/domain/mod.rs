@@ -106,6 +106,11 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// The text is not 32 bytes in hex.
+#[derive(Debug, thiserror::Error)]
+#[error("expected 64 hex digits")]
+pub struct NotAHash;
+
 /// 32 bytes shown as 64 hex digits.
 macro_rules! hash_newtype {
     ($(#[$doc:meta])* $name:ident) => {
@@ -126,11 +131,11 @@ macro_rules! hash_newtype {
         }
 
         impl FromStr for $name {
-            type Err = hex::FromHexError;
+            type Err = NotAHash;
 
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
+            fn from_str(text: &str) -> Result<Self, NotAHash> {
                 let mut bytes = [0; 32];
-                hex::decode_to_slice(text, &mut bytes)?;
+                hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAHash)?;
                 Ok(Self(bytes))
             }
         }

@@ -116,7 +116,7 @@ pub enum Unreadable {
     NoObject(&'static str),
 }
 
-/// The longest `context` an app may leave with a request, in bytes (the contract's section on requests).
+/// The longest `context` an app may leave with a request, in bytes.
 pub const MAX_CONTEXT_BYTES: usize = 4096;
 
 /// The text of a body that can be embedded into JSON as it is: without a byte order mark.

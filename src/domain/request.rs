@@ -45,6 +45,8 @@ pub struct WaldoRequest {
     pub registered_seq: Option<Seq>,
     /// The state it was given outright, by hand or by the event of a flag call; a further evaluation type undoes it.
     pub settled_outright: Option<State>,
+    /// Whether a type other than KYC has ever completed, which ends the KYC part for good.
+    pub kyc_ended: bool,
     /// Its integer key, given in order of first sight.
     pub key: u64,
     /// The newest event that names it.
@@ -108,7 +110,7 @@ impl WaldoRequest {
         self.state.is_some_and(State::is_settled)
     }
 
-    /// Whether this request still waits for an evaluation of that type (contract: rules, `pending_request`).
+    /// Whether this request still waits for an evaluation of that type (docs/RULES.md, `pending_request`).
     #[must_use]
     pub fn waits_for(&self, evaluation: &str) -> bool {
         if self.is_settled() || !self.is_known() {
@@ -180,6 +182,7 @@ impl WaldoRequest {
             if new_type {
                 self.settled_outright = None;
             }
+            self.kyc_ended |= evaluation != "kyc" && status == "completed";
         } else if kind == EventKind::Flag && self.operation == Some(Operation::Flag) {
             // A flag call has no evaluation: its event is all there is to wait for.
             self.settled_outright = Some(State::Completed);
@@ -213,14 +216,10 @@ impl WaldoRequest {
     }
 
     fn heard_state(&self) -> State {
-        let later_completed = self
-            .evaluations
-            .iter()
-            .any(|(evaluation, status)| evaluation != "kyc" && status == "completed");
         let status_of = |evaluation: &str| {
             let status = self.evaluations.get(evaluation).map(String::as_str);
             // Waldo never reports the end of the KYC part of an onboarding that goes on with a fraud evaluation.
-            let kyc_passed_over = evaluation == "kyc" && later_completed;
+            let kyc_passed_over = evaluation == "kyc" && self.kyc_ended;
             match status {
                 Some(status) if is_terminal(status) => Some(status),
                 _ if kyc_passed_over => Some("completed"),

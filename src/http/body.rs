@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_core::Stream;
+use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::time::{Instant, Sleep, sleep_until};

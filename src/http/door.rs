@@ -37,7 +37,7 @@ const FREE_FIELDS: usize = 100;
 /// hyper's least buffer.
 const LEAST_BUFFER: usize = 8192;
 
-/// The limits of one door (contract section 1).
+/// The limits of one door.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Open at once; further ones wait in the accept queue.

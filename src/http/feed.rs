@@ -22,14 +22,7 @@ pub(super) async fn list(
     mut params: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    let filter = FeedFilter {
-        event: params.text("event"),
-        origin: params.value::<Origin>("origin")?,
-        disposition: params.value::<Disposition>("disposition")?,
-        customer_id: params.text("customerId"),
-        request_id: params.text("requestId"),
-        source: params.value::<Source>("source")?,
-    };
+    let filter = filter(&mut params)?;
     let after = params.value("after")?.map(Seq);
     let order = order(&mut params)?;
     let limit = params.limit()?;
@@ -63,6 +56,18 @@ pub(super) async fn list(
         },
         page.seq,
     ))
+}
+
+/// Takes the parameters that say which events are wanted.
+pub(super) fn filter(params: &mut Params) -> Result<FeedFilter, Problem> {
+    Ok(FeedFilter {
+        event: params.text("event"),
+        origin: params.value::<Origin>("origin")?,
+        disposition: params.value::<Disposition>("disposition")?,
+        customer_id: params.text("customerId"),
+        request_id: params.text("requestId"),
+        source: params.value::<Source>("source")?,
+    })
 }
 
 /// Reads a page, waiting for the tail to move while nothing matches.

@@ -149,6 +149,8 @@ impl Ingest {
         }
         match read_body(body, &self.body).await {
             Ok(body) => {
+                // A body in one frame is a view into the connection's buffer; in the queue it would hold all of that.
+                let body = Bytes::copy_from_slice(&body);
                 if self
                     .signature
                     .as_ref()

@@ -15,6 +15,7 @@ mod reply;
 mod requests;
 mod room;
 mod socket;
+mod stream;
 pub mod wire;
 
 pub use auth::{Secrets, Senders, Signature};

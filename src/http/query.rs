@@ -18,7 +18,7 @@ use super::auth::Secrets;
 use super::door::Peer;
 use super::params::Params;
 use super::reply::Problem;
-use super::{customers, feed, health, requests};
+use super::{customers, feed, health, requests, stream};
 use crate::domain::Seq;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -87,6 +87,12 @@ pub fn routes(query: Arc<Query>) -> Routes {
         .unify()
         .boxed();
     let events = route(&query, in_events().and(end()).map(none), feed::list)
+        .or(route(
+            &query,
+            in_events().and(warp::path("stream")).and(end()).map(none),
+            stream::events,
+        ))
+        .unify()
         .or(route(&query, in_events().and(id()).and(end()), feed::one))
         .unify()
         .or(route(

@@ -8,7 +8,7 @@ use super::StoreError;
 use super::project::{Projector, SliceLimits};
 use super::rows::{seq, uint};
 use super::schema::{
-    self, DirectoryLock, FILE_NAME, PROJECTIONS, Role, connect, projections_sql, scratch,
+    self, DirectoryLock, FILE_NAME, PROJECTIONS, Role, connect, inspect, projections_sql, scratch,
 };
 use crate::domain::{Chain, Digest, RULES_VERSION, Seq, Timestamp};
 
@@ -17,6 +17,9 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// How many events are looked at between two tellings.
 const TELL_EVERY: u64 = 10_000;
+
+/// How often `rebuild --diff` tries to meet a daemon that projects on.
+const MAX_CHASES: usize = 200;
 
 /// What `check` found.
 #[derive(Clone, Debug)]
@@ -58,7 +61,7 @@ pub fn check_file(
     head: Option<Chain>,
     progress: Progress<'_>,
 ) -> Result<CheckReport, StoreError> {
-    let connection = connect(path, Role::Read)?;
+    let connection = inspect(path)?;
     schema::recognise(&connection, path)?;
     let snapshot = connection.unchecked_transaction()?;
     let mut faults = integrity(&snapshot)?;
@@ -165,7 +168,8 @@ pub fn rebuild_file(
         Some(DirectoryLock::take(directory)?)
     };
     let path = directory.join(FILE_NAME);
-    schema::recognise(&connect(&path, Role::Read)?, &path)?;
+    let open = inspect(&path)?;
+    schema::recognise(&open, &path)?;
     fold_again(&path, only_tell, progress)
 }
 
@@ -202,34 +206,57 @@ fn fold_again(
         })?;
     let scratch_path = folder.path().join("projections.db");
     let mut fresh = scratch(&scratch_path, path)?;
-    let real = connect(path, Role::Read)?;
-    // Up to where the file's own projections stand, for only then do both speak of the same events.
-    let until: Seq = real
-        .query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))
-        .map(seq)?;
     let mut projector = Projector::resume(&fresh)?;
+    // A daemon may be projecting on: caught up with once, it is seldom more than a moment ahead.
+    for _ in 0..MAX_CHASES {
+        let until = target(&fresh)?;
+        fold_up_to(&mut projector, &mut fresh, until, progress)?;
+        // From here to the end of the transaction both sides stand still.
+        let still = fresh.unchecked_transaction()?;
+        if target(&still)? == projector.projected() {
+            let differences = compare(&still)?;
+            drop(still);
+            drop(fresh);
+            if !only_tell {
+                swap(path, &scratch_path)?;
+            }
+            return Ok(differences);
+        }
+    }
+    Err(StoreError::Unavailable(
+        "the daemon is too busy to be compared with".to_owned(),
+    ))
+}
+
+/// Up to where the file's own projections stand, for only then do both speak of the same events; a log that was cut
+/// short of that is folded to its end.
+fn target(fresh: &Connection) -> Result<Seq, StoreError> {
+    let sql = "SELECT min(projected_seq, (SELECT coalesce(max(seq), 0) FROM real.log)) FROM real.projection";
+    Ok(fresh.query_row(sql, [], |row| row.get(0)).map(seq)?)
+}
+
+fn fold_up_to(
+    projector: &mut Projector,
+    fresh: &mut Connection,
+    until: Seq,
+    progress: Progress<'_>,
+) -> Result<(), StoreError> {
     while projector.projected() < until {
         let left = until.0 - projector.projected().0;
         let mut limits = SliceLimits::offline();
         limits.events = limits
             .events
             .min(usize::try_from(left).unwrap_or(usize::MAX));
-        projector.slice(&mut fresh, limits, &|| false)?;
+        projector.slice(fresh, limits, &|| false)?;
         if let Some(halt) = projector.halt() {
+            let (seq, reason) = (halt.seq, &halt.reason);
             return Err(StoreError::Corrupt(format!(
-                "a rule failed at event {}: {}",
-                halt.seq, halt.reason
+                "a rule failed at event {seq}: {reason}"
             )));
         }
         progress(projector.projected().0, until.0);
     }
-    let differences = compare(&fresh)?;
-    drop(fresh);
-    drop(real);
-    if !only_tell {
-        swap(path, &scratch_path)?;
-    }
-    Ok(differences)
+    Ok(())
 }
 
 /// Compares the scratch database with the real one, table by table.

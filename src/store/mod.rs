@@ -374,15 +374,20 @@ impl Store {
     /// Settles a request by hand; `None` when no such request is known.
     ///
     /// # Errors
-    /// As [`Self::append`].
+    /// [`StoreError::Conflict`] when it is settled already; else as [`Self::append`].
     pub async fn settle(
         &self,
         request_id: &str,
         state: State,
         note: Option<&str>,
     ) -> Result<Option<Seq>, StoreError> {
-        if self.request(request_id.to_owned()).await?.value.is_none() {
+        let Some(known) = self.request(request_id.to_owned()).await?.value else {
             return Ok(None);
+        };
+        if known.request.is_settled() {
+            return Err(StoreError::Conflict(
+                "conflict: the request is settled already".to_owned(),
+            ));
         }
         let fact = serde_json::json!({
             "event": "request.settled", "requestId": request_id, "state": state, "note": note,

@@ -34,7 +34,7 @@ pub const CUSTOMER_COLUMNS: &str = "key, customer_id, external_id, uri, status, 
 /// The columns of a request, in the order that `request` reads them.
 pub const REQUEST_COLUMNS: &str = "key, request_id, operation, customer_id, external_id, evaluations, expects, state, \
      settled_by, registered_at, first_event_at, settled_at, deadline_at, context, registered_seq, settled_outright, \
-     last_event, previous_of_customer";
+     last_event, previous_of_customer, kyc_ended";
 
 /// Reads a customer from a row of [`CUSTOMER_COLUMNS`].
 ///
@@ -93,6 +93,7 @@ pub fn request(row: &Row<'_>) -> Result<WaldoRequest, StoreError> {
         settled_outright: word(row, 15)?,
         last_event: row.get::<_, Option<i64>>(16)?.map(seq),
         previous_of_customer: row.get::<_, Option<i64>>(17)?.map(uint),
+        kyc_ended: row.get(18)?,
         seen: std::collections::HashMap::new(),
     })
 }
@@ -262,7 +263,7 @@ pub fn save_request(connection: &Connection, row: &WaldoRequest) -> Result<(), S
             "UPDATE requests SET operation = ?2, customer_id = ?3, external_id = ?4, evaluations = ?5, expects = ?6, \
              state = ?7, settled_by = ?8, registered_at = ?9, first_event_at = ?10, settled_at = ?11, \
              deadline_at = ?12, context = ?13, registered_seq = ?14, settled_outright = ?15, last_event = ?16, \
-             previous_of_customer = ?17 WHERE key = ?1",
+             previous_of_customer = ?17, kyc_ended = ?18 WHERE key = ?1",
         )?
         .execute(params![
             key,
@@ -282,10 +283,14 @@ pub fn save_request(connection: &Connection, row: &WaldoRequest) -> Result<(), S
             row.settled_outright.map(|word| word.as_str()),
             row.last_event.map(|at| int(at.0)),
             row.previous_of_customer.map(int),
+            row.kyc_ended,
         ])?;
     if updated == 0 {
         connection
-            .prepare_cached("INSERT INTO requests (key, request_id, evaluations, expects) VALUES (?1, ?2, '{}', '[]')")?
+            .prepare_cached(
+                "INSERT INTO requests (key, request_id, evaluations, expects, kyc_ended) \
+                 VALUES (?1, ?2, '{}', '[]', 0)",
+            )?
             .execute(params![key, row.request_id])?;
         return save_request(connection, row);
     }

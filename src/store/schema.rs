@@ -48,15 +48,18 @@ pub enum Role {
     Append,
     /// Writes rows that the log can give again: its commits reach the disk with the next append or checkpoint.
     Project,
-    /// Reads.
+    /// Reads, beside whoever writes.
     Read,
+    /// Reads a file that nobody has open. Reading a WAL file makes a -wal and a -shm beside it, which only a connection
+    /// that could write clears away again.
+    Inspect,
 }
 
 impl Role {
     const fn synchronous(self) -> i64 {
         match self {
             Self::Append => 2,
-            Self::Project | Self::Read => 1,
+            Self::Project | Self::Read | Self::Inspect => 1,
         }
     }
 }
@@ -108,7 +111,13 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
         .open(path);
     match created {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Looked at before it is written to, be it only to set its journal mode.
+            let connection = inspect(path)?;
+            if tables(&connection)? > 0 {
+                recognise(&connection, path)?;
+            }
+        }
         Err(source) => {
             return Err(StoreError::File {
                 path: path.to_owned(),
@@ -117,9 +126,7 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
         }
     }
     let mut connection = connect(path, Role::Append)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables == 0 {
+    if tables(&connection)? == 0 {
         let transaction = connection.transaction()?;
         transaction.execute_batch(SCHEMA)?;
         start_projections(&transaction)?;
@@ -128,6 +135,10 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
         transaction.commit()?;
     }
     recognise(&connection, path)
+}
+
+fn tables(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?)
 }
 
 /// Checks that an open file is ours and not newer than this program.
@@ -166,12 +177,12 @@ pub fn connect(path: &Path, role: Role) -> Result<Connection, StoreError> {
 fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     let access = match role {
         Role::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Role::Append | Role::Project => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Role::Append | Role::Project | Role::Inspect => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    if role != Role::Read {
+    if matches!(role, Role::Append | Role::Project) {
         let asked = "wal";
         let got: String =
             connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -188,7 +199,7 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     set(&connection, "trusted_schema", 0)?;
     set(&connection, "cell_size_check", 1)?;
     match role {
-        Role::Read => set(&connection, "query_only", 1)?,
+        Role::Read | Role::Inspect => set(&connection, "query_only", 1)?,
         // Checkpoints are the business of the thread that does nothing else.
         Role::Append | Role::Project => {
             set(&connection, "wal_autocheckpoint", 0)?;
@@ -197,6 +208,20 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Opens a connection to read a file without leaving anything beside it.
+///
+/// # Errors
+/// As [`connect`].
+pub fn inspect(path: &Path) -> Result<Connection, StoreError> {
+    // Where there is a WAL somebody has the file open, or died with it: then nothing is to be cleared away.
+    let role = if wal_path(path).exists() {
+        Role::Read
+    } else {
+        Role::Inspect
+    };
+    connect(path, role)
 }
 
 /// Makes a scratch database that holds projections only and reads the log from the file.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Long enough for the slowest promise of the contract that a test waits for, short enough to end a hanging test.
+/// Long enough for the slowest promise that a test waits for, short enough to end a hanging test.
 const READ_TIMEOUT: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Where Waldo's pages contradict each other (waldo-api.md section 8) a tolerant reading is promised.
+//! Where Waldo's pages contradict each other a tolerant reading is promised.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn defaults_are_those_of_the_contract() {
+fn defaults_are_those_that_are_promised() {
     let config = load(None, &Environment::default(), &[]).unwrap().config;
     assert_eq!(config, Config::default());
     let shown: BTreeMap<String, String> = KEYS

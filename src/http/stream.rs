@@ -1,0 +1,112 @@
+//! The feed as Server-Sent Events.
+//!
+//! Invariant: a reader gets every event that matches, once and in order, however slow it is: what it has not taken yet
+//! waits in the file, not in memory.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::unfold;
+use warp::Reply as _;
+use warp::reply::Response as Reply;
+use warp::sse::{self, Event};
+
+use super::feed::filter;
+use super::params::Params;
+use super::query::{Asked, Query};
+use super::reply::Problem;
+use crate::domain::Seq;
+use crate::domain::view::EventView;
+use crate::store::{FeedFilter, Order};
+
+/// Events that are read ahead for one reader.
+const READ_AHEAD: usize = 50;
+/// A comment line goes out after this much silence, so that proxies and readers see that the stream lives.
+const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// How long the tail is waited for before it is looked at again.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// One reader's place in the feed.
+struct Reader {
+    query: Arc<Query>,
+    filter: FeedFilter,
+    after: Seq,
+    ahead: VecDeque<EventView>,
+}
+
+pub(super) async fn events(
+    query: Arc<Query>,
+    _: String,
+    mut params: Params,
+    asked: Asked,
+) -> Result<Reply, Problem> {
+    let filter = filter(&mut params)?;
+    let asked_after = params.value("after")?;
+    params.finish()?;
+    // A browser that lost its connection says where it was; that is newer than what its URL says.
+    let resumed = asked
+        .headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok());
+    let resumed = resumed.map(str::parse).transpose();
+    let resumed = resumed.map_err(|_| Problem::bad_parameter("Last-Event-ID", "expected a seq"))?;
+    let after = Seq(resumed.or(asked_after).unwrap_or(0));
+    let reader = Reader {
+        query,
+        filter,
+        after,
+        ahead: VecDeque::new(),
+    };
+    let events = unfold(reader, |mut reader| async {
+        let event = reader.next().await?;
+        Some((Ok::<_, Infallible>(event), reader))
+    });
+    let events = sse::keep_alive()
+        .interval(COMMENT_EVERY)
+        .stream(Box::pin(events));
+    Ok(sse::reply(events).into_response())
+}
+
+impl Reader {
+    /// The next event; `None` ends the stream, and the reader comes back with the id of the last one it had.
+    async fn next(&mut self) -> Option<Event> {
+        let mut stop = self.query.stop.clone();
+        while self.ahead.is_empty() {
+            let store = &self.query.store;
+            let filter = self.filter.clone();
+            let page = store
+                .events(filter, Some(self.after), Order::Ascending, READ_AHEAD)
+                .await;
+            let page = page
+                .inspect_err(|error| log::warn!("a stream ended: {error}"))
+                .ok()?;
+            self.after = page.value.next;
+            self.ahead.extend(page.value.items);
+            if self.ahead.is_empty() {
+                tokio::select! {
+                    // An error is the end of the waiting time: the next round looks again.
+                    _ = store.wait_projected(self.after.next(), LOOK_EVERY) => {}
+                    // An error means that nobody is left to tell of a stop.
+                    _ = stop.wait_for(|stop| *stop) => return None,
+                }
+            }
+        }
+        self.ahead.pop_front().map(|view| event(&view))
+    }
+}
+
+fn event(view: &EventView) -> Event {
+    let reading = view.event.reading.as_ref().ok();
+    let name = reading
+        .and_then(|reading| reading.event.as_deref())
+        .unwrap_or("message");
+    // Both end a line of the stream, and neither stands in JSON but as white space.
+    let line = |text: &str| text.replace(['\r', '\n'], " ");
+    let data = serde_json::to_string(view).unwrap_or_default();
+    Event::default()
+        .id(view.event.seq.to_string())
+        .event(line(name))
+        .data(line(&data))
+}

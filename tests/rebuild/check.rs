@@ -1,0 +1,304 @@
+//! `check` names the event that was altered, removed, inserted or moved; `check --head` finds what was cut or rewritten.
+
+use waldo_syncd::domain::{Chain, Digest, Seq, Timestamp};
+
+use super::*;
+
+const UNLOCK: &str = "DROP TRIGGER log_keeps_its_rows; DROP TRIGGER log_keeps_what_happened;";
+/// Room for one more event before the fifth.
+const SHIFT: &str =
+    "UPDATE log SET seq = -seq WHERE seq >= 5; UPDATE log SET seq = 1 - seq WHERE seq < 0;";
+
+/// Runs `check` on a tampered copy: it must fail and name each of the events, and no other.
+#[track_caller]
+fn assert_named(daemon: &Daemon, tamper: impl FnOnce(&Connection), named: &[&str]) {
+    let place = copied(daemon);
+    let connection = Connection::open(place.data().join(FILE)).unwrap();
+    connection.execute_batch(UNLOCK).unwrap();
+    tamper(&connection);
+    drop(connection);
+    let run = place.cli(&["check", "--json"]);
+    run.assert_code(1);
+    let report = &run.json_lines()[0];
+    assert_eq!(report["ok"], false);
+    let faults: Vec<_> = report["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|text| text.as_str().unwrap())
+        .collect();
+    assert_eq!(faults.len(), named.len(), "{faults:?}");
+    for (fault, beginning) in faults.iter().zip(named) {
+        assert!(fault.starts_with(beginning), "{fault} is not {beginning}");
+        assert!(
+            run.stderr.contains(fault),
+            "{fault} is not told: {}",
+            run.stderr
+        );
+    }
+}
+
+fn sql(text: &'static str) -> impl FnOnce(&Connection) {
+    move |connection| connection.execute_batch(text).unwrap()
+}
+
+#[test]
+fn altered_event_is_named() {
+    let (daemon, _) = stopped();
+    let payload = "event 5: the payload";
+    let (chain, next) = ("event 5: the chain", "event 6: the chain");
+    assert_named(
+        &daemon,
+        sql("UPDATE log SET payload = CAST(replace(payload, 'e', 'E') AS BLOB) WHERE seq = 5"),
+        &[payload],
+    );
+    assert_named(
+        &daemon,
+        sql("UPDATE log SET received_at = received_at + 1 WHERE seq = 5"),
+        &[chain],
+    );
+    assert_named(
+        &daemon,
+        sql("UPDATE log SET chain = zeroblob(32) WHERE seq = 5"),
+        &[chain, next],
+    );
+    let with_its_digest = |connection: &Connection| {
+        let body = b"{}";
+        let sql = "UPDATE log SET payload = ?1, digest = ?2, size = 2 WHERE seq = 5";
+        connection
+            .execute(sql, params![body, Digest::of(body).0])
+            .unwrap();
+    };
+    assert_named(&daemon, with_its_digest, &[chain]);
+    let first_and_last =
+        "UPDATE log SET received_at = 0 WHERE seq IN (1, (SELECT max(seq) FROM log))";
+    assert_named(
+        &daemon,
+        sql(first_and_last),
+        &["event 1: the chain", "event 10: the chain"],
+    );
+}
+
+#[test]
+fn altered_event_is_named_also_after_a_prune() {
+    let (daemon, _) = stopped();
+    assert!(prune(&daemon.data().join(FILE), |_| true) > 5);
+    daemon.place().cli(&["check"]).assert_code(0);
+    assert_named(
+        &daemon,
+        sql("UPDATE log SET digest = zeroblob(32) WHERE seq = 5"),
+        &["event 5: the chain"],
+    );
+}
+
+#[test]
+fn removed_event_is_named() {
+    let (daemon, _) = stopped();
+    assert_named(
+        &daemon,
+        sql("DELETE FROM log WHERE seq = 5"),
+        &["event 5 is missing", "event 6: the chain"],
+    );
+    assert_named(
+        &daemon,
+        sql("DELETE FROM log WHERE seq = 1"),
+        &["event 1 is missing", "event 2: the chain"],
+    );
+    // With the gap closed up.
+    assert_named(
+        &daemon,
+        sql(
+            "DELETE FROM log WHERE seq = 5; UPDATE log SET seq = seq - 1 WHERE seq > 5; \
+             UPDATE projection SET projected_seq = 9",
+        ),
+        &[
+            "event 5: the chain",
+            "event 6: the chain",
+            "event 7: the chain",
+            "event 8: the chain",
+            "event 9: the chain",
+        ],
+    );
+    assert_named(
+        &daemon,
+        sql("DELETE FROM log WHERE seq = 10"),
+        &["the projections are at event 10, the log ends at 9"],
+    );
+}
+
+/// Puts an event into a place; with a link that fits what stands before it.
+fn insert(connection: &Connection, seq: u64) {
+    let before: [u8; 32] = connection
+        .query_row(
+            "SELECT chain FROM log WHERE seq = ?1",
+            [seq as i64 - 1],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let (body, at) = (b"{}", Timestamp(1_764_000_000_000));
+    let digest = Digest::of(body);
+    let link = Chain(before).link(Seq(seq), at, &digest);
+    let sql = "INSERT INTO log (seq, received_at, source, size, digest, chain, payload) VALUES (?1, ?2, 1, 2, ?3, ?4, ?5)";
+    connection
+        .execute(sql, params![seq as i64, at.0, digest.0, link.0, body])
+        .unwrap();
+}
+
+#[test]
+fn inserted_event_is_named_by_the_place_where_the_chain_breaks() {
+    let (daemon, _) = stopped();
+    // Those behind it carry links to another number and another predecessor.
+    let behind: Vec<_> = (6..=11)
+        .map(|seq| format!("event {seq}: the chain"))
+        .collect();
+    let behind: Vec<_> = behind.iter().map(String::as_str).collect();
+    let forged = |connection: &Connection| {
+        connection.execute_batch(SHIFT).unwrap();
+        insert(connection, 5);
+    };
+    assert_named(&daemon, forged, &behind);
+    let clumsy = |connection: &Connection| {
+        forged(connection);
+        connection
+            .execute_batch("UPDATE log SET chain = zeroblob(32) WHERE seq = 5")
+            .unwrap();
+    };
+    let all: Vec<_> = ["event 5: the chain"]
+        .into_iter()
+        .chain(behind.iter().copied())
+        .collect();
+    assert_named(&daemon, clumsy, &all);
+    let copy = "INSERT INTO log SELECT 11, received_at, source, size, digest, chain, payload, reading FROM log WHERE seq = 5";
+    assert_named(&daemon, sql(copy), &["event 11: the chain"]);
+}
+
+#[test]
+fn swapped_pair_is_named() {
+    let (daemon, _) = stopped();
+    let numbers = "UPDATE log SET seq = -seq WHERE seq IN (5, 6); UPDATE log SET seq = 11 + seq WHERE seq < 0;";
+    assert_named(
+        &daemon,
+        sql(numbers),
+        &[
+            "event 5: the chain",
+            "event 6: the chain",
+            "event 7: the chain",
+        ],
+    );
+    // Bodies only: each is found twice, by its digest and by the chain.
+    let bodies = "CREATE TEMP TABLE pair AS SELECT 11 - seq AS seq, digest, payload, size FROM log WHERE seq IN (5, 6); \
+                  UPDATE log SET (digest, payload, size) = (SELECT digest, payload, size FROM pair WHERE pair.seq = log.seq) \
+                  WHERE seq IN (5, 6)";
+    assert_named(
+        &daemon,
+        sql(bodies),
+        &["event 5: the chain", "event 6: the chain"],
+    );
+}
+
+#[test]
+fn log_refuses_to_be_altered_by_anyone_who_does_not_mean_it() {
+    let (daemon, _) = stopped();
+    let connection = Connection::open(daemon.data().join(FILE)).unwrap();
+    for statement in [
+        "DELETE FROM log WHERE seq = 5",
+        "UPDATE log SET received_at = 0",
+        "UPDATE log SET digest = zeroblob(32)",
+        "UPDATE log SET chain = zeroblob(32)",
+        "UPDATE log SET seq = 100 WHERE seq = 5",
+        "UPDATE log SET source = 2",
+        "UPDATE log SET size = 0",
+    ] {
+        let error = connection.execute_batch(statement).unwrap_err();
+        assert!(
+            error.to_string().contains("append-only"),
+            "{statement}: {error}"
+        );
+    }
+    drop(connection);
+    daemon.place().cli(&["check"]).assert_code(0);
+}
+
+fn head(place: &Place) -> String {
+    let run = place.cli(&["check", "--json"]);
+    run.assert_code(0);
+    run.json_lines()[0]["head"].as_str().unwrap().to_owned()
+}
+
+/// Cuts the log and its rows after the seventh event, so that nothing inside the file tells.
+const CUT: &str = "DELETE FROM log WHERE seq > 7; DELETE FROM verdicts WHERE seq > 7; \
+                   UPDATE projection SET projected_seq = 7";
+
+#[test]
+fn noted_head_finds_a_cut_log() {
+    let (daemon, _) = stopped();
+    let whole = head(daemon.place());
+    let place = copied(&daemon);
+    let connection = Connection::open(place.data().join(FILE)).unwrap();
+    connection
+        .execute_batch(&format!("{UNLOCK} {CUT}"))
+        .unwrap();
+    drop(connection);
+    let cut = head(&place);
+    assert_ne!(cut, whole);
+    let run = place.cli(&["check", "--head", &whole]);
+    run.assert_code(1);
+    assert!(
+        run.stderr.contains(&whole) && run.stderr.contains("cut or rewritten"),
+        "{}",
+        run.stderr
+    );
+    // An older head stays inside a log that has grown.
+    for (place, noted, at) in [
+        (&place, &cut, 7),
+        (daemon.place(), &cut, 7),
+        (daemon.place(), &whole, 10),
+    ] {
+        let run = place.cli(&["check", "--json", "--head", noted]);
+        run.assert_code(0);
+        assert_eq!(run.json_lines()[0]["headFoundAt"], at);
+    }
+}
+
+#[test]
+fn noted_head_finds_a_log_that_was_wholly_rewritten() {
+    let (daemon, last) = stopped();
+    let whole = head(daemon.place());
+    let place = copied(&daemon);
+    let connection = Connection::open(place.data().join(FILE)).unwrap();
+    connection.execute_batch(UNLOCK).unwrap();
+    let mut chain = Chain::GENESIS;
+    for seq in 1..=last {
+        let (at, digest) = connection
+            .query_row(
+                "SELECT received_at + 1, digest FROM log WHERE seq = ?1",
+                [seq as i64],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        chain = chain.link(Seq(seq), Timestamp(at), &Digest(digest));
+        let sql = "UPDATE log SET received_at = ?2, chain = ?3 WHERE seq = ?1";
+        connection
+            .execute(sql, params![seq as i64, at, chain.0])
+            .unwrap();
+    }
+    drop(connection);
+    assert_eq!(head(&place), chain.to_string());
+    place.cli(&["check", "--head", &whole]).assert_code(1);
+}
+
+#[test]
+fn damaged_pages_are_found() {
+    let (daemon, _) = stopped();
+    let place = copied(&daemon);
+    let connection = Connection::open(place.data().join(FILE)).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'requests_open'",
+        )
+        .unwrap();
+    drop(connection);
+    let run = place.cli(&["check"]);
+    run.assert_code(1);
+    assert!(run.stderr.contains("SQLite"), "{}", run.stderr);
+}
