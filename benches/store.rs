@@ -71,7 +71,7 @@ fn bench() -> Result<()> {
     let (rounds, time, rows, limit) = if short {
         (1, 250, 50_000, 120)
     } else {
-        (5, 1000, 5_000_000, 1800)
+        (5, 1000, 5_000_000, 3600)
     };
     let form = Form {
         rounds: usize::try_from(common::number("WALDO_SYNCD_BENCH_ROUNDS", rounds)?)?.max(1),

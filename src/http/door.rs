@@ -1,7 +1,7 @@
 //! A door: one listener with its limits, driving one warp service over HTTP/1.1.
 //!
 //! warp's own server has no limit on connections, no timer and no end to its stop, so every listener of ours is one of
-//! these. Here live the door's plain data and the task of one connection; who may stay is decided in [`super::room`].
+//! these. Here live the door's plain data and the task of one connection; who may stay is decided in `room`.
 //! Invariant: no request reaches a handler that the door has not admitted.
 
 use std::cell::{Cell, RefCell};

@@ -34,7 +34,7 @@ pub struct CheckReport {
     pub projected: Seq,
     /// The event at which a given head was found.
     pub head_found_at: Option<Seq>,
-    /// What is wrong, at most [`MAX_FAULTS`] of them.
+    /// What is wrong, at most so many as one check lists.
     pub faults: Vec<String>,
 }
 

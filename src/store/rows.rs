@@ -150,16 +150,12 @@ pub fn request_by_key(
 /// # Errors
 /// When the file cannot be read.
 pub fn load_seen(connection: &Connection, request: &mut WaldoRequest) -> Result<(), StoreError> {
-    let mut next = request.last_event;
-    while let Some(at) = next {
-        let (digest, previous) = connection
-            .prepare_cached(
-                "SELECT l.digest, v.previous_of_request FROM log l JOIN verdicts v USING (seq) WHERE seq = ?1",
-            )?
-            .query_row([int(at.0)], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let mut digest_of = connection.prepare_cached("SELECT digest FROM log WHERE seq = ?1")?;
+    let seqs = follow(connection, Link::Request, request.last_event, Seq::START)?;
+    for at in seqs {
+        let digest = digest_of.query_row([int(at.0)], |row| row.get(0))?;
         // The walk goes backwards: what is put in last is the first event of that body.
         request.seen.insert(Digest(digest), at);
-        next = previous.map(seq);
     }
     Ok(())
 }

@@ -34,6 +34,8 @@ fn open(directory: &Path) -> (Store, waldo_syncd::store::StoreThread) {
 #[derive(Clone, Debug)]
 enum Step {
     Tell(Source, String),
+    /// Tells once more what was told so many tellings ago.
+    Again(usize),
     /// Moves the clock, backwards too.
     Wait(i64),
     /// Ends a slice: what was told so far is folded by itself.
@@ -98,6 +100,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => told_by_waldo().prop_map(|body| Step::Tell(Source::Poll, body.to_string())),
         3 => told_by_apps().prop_map(|body| Step::Tell(Source::Control, body.to_string())),
         1 => select(vec!["", "[]", "{\"event\":"]).prop_map(|text| Step::Tell(Source::Webhook, text.to_owned())),
+        6 => (1..8usize).prop_map(Step::Again),
         4 => select(waits).prop_map(Step::Wait),
         3 => Just(Step::Slice),
         1 => Just(Step::Restart),
@@ -109,12 +112,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn live(directory: &Path, steps: &[Step]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (mut store, mut thread) = open(directory);
+    let mut told = Vec::new();
     for step in steps {
         match step {
             Step::Wait(ms) => drop(NOW.fetch_add(*ms, Ordering::Relaxed)),
             Step::Tell(source, text) => {
-                let told = Delivery::whole(*source, text.clone().into());
-                runtime.block_on(store.append(told)).unwrap();
+                told.push(Delivery::whole(*source, text.clone().into()));
+                let new = told.last().unwrap().clone();
+                runtime.block_on(store.append(new)).unwrap();
+            }
+            Step::Again(back) => {
+                if let Some(known) = told.iter().rev().nth(*back) {
+                    runtime.block_on(store.append(known.clone())).unwrap();
+                }
             }
             Step::Slice => {
                 let all = store.wait_projected(store.durable(), Duration::from_secs(60));
@@ -246,7 +256,9 @@ fn slices_and_kills_leave_what_one_fold_gives() {
                             2 => run(&customer, &format!("r{}", n / 4), "fraud", "in_progress"),
                             _ => run(&customer, &format!("r{}", n / 8), "document", "completed"),
                         };
-                        let body = with(body, json!({"n": n % 3, "round": round}));
+                        // What names its request comes again, in the same bytes, after each kill.
+                        let told_in = (n % 4 < 2).then_some(round);
+                        let body = with(body, json!({"n": n % 3, "round": told_in}));
                         client
                             .call("POST", path, &[], Some(&body.to_string().into_bytes()))
                             .unwrap()

@@ -155,6 +155,7 @@ async fn walk(sort: CustomerSort, order: Order) -> Walk {
             .value;
         assert!(page.items.len() <= 7);
         seen.extend(page.items);
+        assert!(seen.len() < 3000, "paging never ends");
         let Some(after) = page.next else { break };
         next = after;
         for _ in 0..4 {
@@ -285,6 +286,7 @@ async fn filters_give_the_same_customers_in_every_sort_order_and_page_size() {
                             .unwrap()
                             .value;
                         rows.extend(page.items);
+                        assert!(rows.len() <= 120, "paging never ends");
                         next = page.next;
                     }
                     assert_eq!(
