@@ -40,6 +40,15 @@ impl Client {
     pub fn new(context: &Context, loaded: &Loaded) -> Result<Self, CliError> {
         let doors = match told_doors(&context.data_dir(loaded)?) {
             Some(doors) => doors,
+            // Whoever names a data directory means the daemon of that one, and no other that happens to answer.
+            None if context.common.data_dir.is_some() => {
+                let directory = context.data_dir(loaded)?;
+                return Err(CliError::NotRunning(format!(
+                    "no daemon runs in {}: it has no readable {DOORS_FILE}; start it with `waldo-syncd serve --data-dir {}`",
+                    directory.display(),
+                    directory.display()
+                )));
+            }
             None => configured_doors(context, loaded)?,
         };
         let token = loaded

@@ -1,7 +1,7 @@
 //! `check`, `rebuild`: work on the file itself.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,12 +38,7 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
         Some(path) => path,
         None => context.data_dir(&context.load(&[])?)?.join(FILE_NAME),
     };
-    if !path.exists() {
-        return Err(CliError::NotFound(format!(
-            "there is no file {}",
-            path.display()
-        )));
-    }
+    must_exist(&path)?;
     let bar = bar("events checked");
     let report = check_file(&path, args.head, &mut |done, of| tell(&bar, done, of))?;
     bar.finish_and_clear();
@@ -82,12 +77,7 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
 pub fn rebuild(context: &Context, args: RebuildArgs) -> Result<(), CliError> {
     let directory = context.data_dir(&context.load(&[])?)?;
     let path = directory.join(FILE_NAME);
-    if !path.exists() {
-        return Err(CliError::NotFound(format!(
-            "there is no file {}",
-            path.display()
-        )));
-    }
+    must_exist(&path)?;
     let bar = bar("events folded");
     let differences = rebuild_file(&directory, args.diff, &mut |done, of| tell(&bar, done, of))?;
     bar.finish_and_clear();
@@ -125,6 +115,20 @@ pub fn rebuild(context: &Context, args: RebuildArgs) -> Result<(), CliError> {
         writeln!(out, "{done}")?;
     }
     Ok(())
+}
+
+fn must_exist(path: &Path) -> Result<(), CliError> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CliError::NotFound(format!(
+            "there is no file {}",
+            path.display()
+        ))),
+        Err(error) => Err(CliError::Failed(format!(
+            "cannot look at {}: {error}",
+            path.display()
+        ))),
+    }
 }
 
 /// A bar on a terminal; nothing elsewhere.

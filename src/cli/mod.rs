@@ -52,7 +52,6 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon
     Serve(serve::ServeArgs),
     /// Write a commented configuration and a fresh secret; overwrites nothing
     Init(setup::InitArgs),
@@ -70,13 +69,9 @@ enum Command {
     Events(show::EventsArgs),
     /// List the API requests that are waited for
     Requests(show::RequestsArgs),
-    /// Register a request of your own
     Track(control::TrackArgs),
-    /// Settle a request by hand
     Settle(control::SettleArgs),
-    /// Prove that no event was altered, removed or inserted
     Check(file::CheckArgs),
-    /// Fold the log into fresh tables
     Rebuild(file::RebuildArgs),
     /// Check or show the configuration
     #[command(subcommand)]

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::client::Client;
 use super::{CliError, Context};
 use crate::config::{self, ConfigError, Secret, WEBHOOK_SECRET_FILE, WebhookSecrets};
-use crate::daemon::{fresh_secret, make_secret, unused_settings, write_whole};
+use crate::daemon::{fresh_secret, make_secret, open_doors_warnings, unused_settings, write_whole};
 
 /// What stands for the outside name where none is given.
 const PUBLIC_EXAMPLE: &str = "https://waldo.example.com";
@@ -55,6 +55,8 @@ pub enum ConfigCommand {
 
 pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let environment = &context.environment;
+    let base = args.public.as_deref().unwrap_or(PUBLIC_EXAMPLE);
+    check_base(base)?;
     let path = context
         .common
         .config
@@ -92,14 +94,23 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let secret_file = of_daemon.unwrap_or_else(|| folder.join(WEBHOOK_SECRET_FILE));
     let had_secret = secret_file.exists();
     make_secret(&secret_file)?;
-    let wrote_config = write_new(&path, &config::template(&secret_file))?;
+    let mut template = config::template(&secret_file);
+    if let Some(directory) = &context.common.data_dir {
+        let directory = std::path::absolute(directory)?;
+        let line = format!(
+            "data_dir = {}",
+            toml::Value::String(directory.display().to_string())
+        );
+        template = template.replacen("#data_dir = \"\"", &line, 1);
+    }
+    let wrote_config = write_new(&path, &template)?;
 
     let loaded = config::load(Some(&path), environment, &[])?;
     let secrets = known_secrets(context, &loaded, &data_dir)?;
-    let base = args.public.as_deref().unwrap_or(PUBLIC_EXAMPLE);
     let url = webhook_url_of(base, &secrets.current)?;
     let listen = &loaded.config.ingest.listen;
     let local = webhook_url_of(&format!("http://{listen}"), &secrets.current)?;
+    let proof = if args.public.is_some() { &url } else { &local };
     let host = base
         .trim_start_matches("https://")
         .trim_start_matches("http://")
@@ -136,9 +147,11 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
         out,
         "\nPaste this URL into Waldo's dashboard, page API Integration:\n  {url}"
     )?;
+    // What is not a webhook gets a 404: Caddy alone would answer 200, and a mistyped URL would lose events in silence.
     writeln!(
         out,
-        "\nCaddy, in its Caddyfile:\n  {host} {{\n    reverse_proxy /webhooks/waldo/* {listen}\n  }}"
+        "\nCaddy, in its Caddyfile:\n  {host} {{\n    @webhooks path /webhooks/waldo /webhooks/waldo/*\n    \
+         handle @webhooks {{\n      reverse_proxy {listen}\n    }}\n    handle {{\n      respond 404\n    }}\n  }}"
     )?;
     writeln!(
         out,
@@ -159,7 +172,12 @@ nginx, in the server block of {host}:
     )?;
     writeln!(
         out,
-        "\nProve the whole path once `waldo-syncd serve --config {}` runs:\n  curl -sS '{local}' -d \
+        "\nThe complete examples, which also keep the secret out of the proxy's own error log, come with the source:\n  \
+         packaging/caddy/Caddyfile, packaging/nginx/waldo-syncd.conf"
+    )?;
+    writeln!(
+        out,
+        "\nProve the whole path once `waldo-syncd serve --config {}` runs:\n  curl -sS '{proof}' -d \
          '{{\"event\":\"onboard\",\"customerId\":\"proof\",\"validation\":{{\"status\":\"REVIEW\"}}}}'",
         path.display()
     )?;
@@ -179,6 +197,12 @@ pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliErr
             )
         })?;
         rewrite_secrets(&path, &current, args.rotate)?;
+        if args.retire {
+            eprintln!(
+                "every other secret in {} is gone; this one is valid",
+                path.display()
+            );
+        }
     }
     let secrets = known_secrets(context, &loaded, &data_dir)?;
     let base = match &args.public {
@@ -193,10 +217,16 @@ pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliErr
     } else {
         writeln!(out, "{url}")?;
     }
+    if args.public.is_none() {
+        eprintln!(
+            "this is the address on this machine; for the dashboard add --public https://YOUR-NAME"
+        );
+    }
     let others = secrets.all().count() - 1;
     if others > 0 {
         eprintln!(
-            "{others} older secrets are valid too; once the dashboard has this URL: waldo-syncd webhook-url --retire"
+            "older secrets that are valid too: {others}; once the dashboard has the new URL: waldo-syncd webhook-url \
+             --retire (those in [ingest] secrets_accepted are taken out there)"
         );
     }
     Ok(())
@@ -226,6 +256,7 @@ pub fn config(context: &Context, command: ConfigCommand) -> Result<(), CliError>
                 .waldo
                 .credentials(&context.environment, &mut warnings)?;
             warnings.extend(unused_settings(&loaded.config));
+            warnings.extend(open_doors_warnings(&loaded.config));
             for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
@@ -287,16 +318,27 @@ fn rewrite_secrets(path: &Path, secrets: &WebhookSecrets, rotate: bool) -> Resul
 
 /// The URL under which the secret is taken.
 fn webhook_url_of(base: &str, secret: &Secret) -> Result<String, CliError> {
-    if !base.starts_with("https://") && !base.starts_with("http://") {
-        return Err(CliError::Usage(format!(
-            "--public {base}: expected a URL like {PUBLIC_EXAMPLE}"
-        )));
-    }
+    check_base(base)?;
     Ok(format!(
         "{}{}",
         base.trim_end_matches('/'),
         crate::http::webhook_path(secret)
     ))
+}
+
+fn check_base(base: &str) -> Result<(), CliError> {
+    let uri = base.parse::<http::Uri>().ok();
+    let good = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+    });
+    if good {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "--public {base}: expected a URL like {PUBLIC_EXAMPLE}"
+    )))
 }
 
 fn local_base(context: &Context, loaded: &config::Loaded) -> String {

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfigError, Environment, Loaded};
+use crate::config::{Config, ConfigError, Environment, Loaded, RequestsConfig, WaldoConfig};
 use crate::http::body::BodyLimits;
 use crate::http::door::{Door, DoorMetrics, Limits};
 use crate::http::{
@@ -172,12 +172,13 @@ async fn serve(
     metrics.sample(Arc::new(StoreSamples(store.clone())));
     metrics.sample(Arc::new(DoorSamples(open.metrics)));
     warnings.extend(unused_settings(config));
+    warnings.extend(open_doors_warnings(config));
     for warning in &warnings {
         log::warn!("{warning}");
     }
     announce(&doors, data_dir, options)?;
-    if let Some(socket) = &config.query.socket {
-        log::info!("the query door is open at {}", socket.display());
+    if let (Some(socket), false) = (&config.query.socket, config.query.listen.is_empty()) {
+        log::info!("the query door is open at {} too", socket.display());
     }
     if let Some(ingest) = doors.ingest.as_ref().filter(|_| options.on_terminal) {
         // For the eyes of whoever started it; never for the log.
@@ -329,6 +330,44 @@ fn announce(doors: &Doors, data_dir: &Path, options: &ServeOptions) -> Result<()
     Ok(())
 }
 
+/// What is configured in a way that lets others in.
+#[must_use]
+pub fn open_doors_warnings(config: &Config) -> Vec<String> {
+    let loopback = |listen: &str| {
+        let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare.eq_ignore_ascii_case("localhost")
+            || bare
+                .parse()
+                .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    };
+    let mut warnings = Vec::new();
+    let query = &config.query;
+    if !query.listen.is_empty() && !loopback(&query.listen) && query.token_file.is_none() {
+        warnings.push(format!(
+            "[query] listen = {}: other machines can read every customer; set [query] token_file or listen on 127.0.0.1",
+            query.listen
+        ));
+    }
+    if !loopback(&config.ingest.listen) {
+        warnings.push(format!(
+            "[ingest] listen = {}: there is no TLS here, and the secret crosses the network in the clear; put a TLS proxy \
+             in front and listen on 127.0.0.1",
+            config.ingest.listen
+        ));
+    }
+    if !config.ingest.allow_from.is_empty()
+        && config.ingest.trusted_proxies.is_empty()
+        && loopback(&config.ingest.listen)
+    {
+        warnings.push(
+            "[ingest] allow_from without trusted_proxies on a loopback address: only senders on this machine can match"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
 /// What is configured but not done by this version, so that nobody relies on it.
 #[must_use]
 pub fn unused_settings(config: &Config) -> Vec<String> {
@@ -337,9 +376,10 @@ pub fn unused_settings(config: &Config) -> Vec<String> {
         (config.backup.dir.is_some(), "[backup]"),
         (config.retention.payloads.is_some(), "[retention]"),
         (config.gateway.listen.is_some(), "[gateway]"),
+        (config.waldo != WaldoConfig::default(), "[waldo]"),
         (
-            config.waldo.api_key.is_some() || config.waldo.api_key_file.is_some(),
-            "[waldo]",
+            config.requests.silence_after != RequestsConfig::default().silence_after,
+            "[requests] silence_after",
         ),
     ];
     settings
@@ -394,9 +434,7 @@ async fn feed_watchdog(store: Store) {
     loop {
         // A disk that is full is trouble, but no reason to be killed for: the writer has answered.
         match store.checkup(ALIVE_WITHIN.min(every)).await {
-            Err(StoreError::Unavailable(reason)) if reason.ends_with("does not answer") => {
-                log::error!("the watchdog is not fed: {reason}");
-            }
+            Err(error @ StoreError::NoAnswer) => log::error!("the watchdog is not fed: {error}"),
             _ => systemd::alive(),
         }
         tokio::time::sleep(every).await;

@@ -26,7 +26,12 @@ pub(super) fn ensure_secrets(
     let found = match known {
         Some(found) => Some(found),
         None => {
-            make_secret(&data_dir.join(WEBHOOK_SECRET_FILE))?;
+            let path = data_dir.join(WEBHOOK_SECRET_FILE);
+            make_secret(&path)?;
+            warnings.push(format!(
+                "made a new webhook secret in {}: Waldo's dashboard needs the URL that `waldo-syncd webhook-url` shows",
+                path.display()
+            ));
             config
                 .ingest
                 .webhook_secrets(environment, data_dir, warnings)?

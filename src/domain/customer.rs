@@ -81,7 +81,7 @@ pub struct Memory {
     /// Whether a fraud evaluation has ever completed, before which a score of 0 is unknown.
     #[serde(skip_serializing_if = "is_false")]
     pub fraud_completed: bool,
-    /// The latest applied webhook without requestId of each kind.
+    /// The latest applied event of each kind, where it was a webhook without requestId.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub latest: BTreeMap<String, Latest>,
     /// Own flag calls that no event has been explained by yet, oldest first.

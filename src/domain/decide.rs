@@ -110,7 +110,14 @@ impl World {
                     decision.duplicate_of = Some(*first);
                 }
             }
-            (EventKind::RequestSettled, _, Some(_)) => {}
+            (EventKind::RequestSettled, _, Some(_)) => {
+                if request.is_some_and(WaldoRequest::is_settled) {
+                    decision.disposition = Disposition::Stale;
+                    decision
+                        .problems
+                        .push("conflict: the request is settled already".to_owned());
+                }
+            }
             _ => return decision.unrecognised("operation, state: not as the event needs them"),
         }
         decision

@@ -265,26 +265,13 @@ impl Reader {
 
     fn evaluation(&mut self, members: &Members<'_>) -> Option<Evaluation> {
         let object = self.object(members, "evaluation")?;
-        let read = |word: String, known: &[&str]| {
-            let lower = word.to_ascii_lowercase();
-            if known.contains(&lower.as_str()) {
-                lower
-            } else {
-                word
-            }
-        };
         let evaluation = Evaluation {
             r#type: self
                 .text_at(&object, "type", "evaluation.type")
-                .map(|word| read(word, &["kyc", "fraud", "document", "idle"])),
+                .map(evaluation_type),
             status: self
                 .text_at(&object, "status", "evaluation.status")
-                .map(|word| {
-                    read(
-                        word,
-                        &["initiated", "in_progress", "completed", "failed", "idle"],
-                    )
-                }),
+                .map(evaluation_status),
         };
         // Get Customer says `idle` of both when nothing runs: that is no evaluation.
         let idle = |word: &Option<String>| word.as_deref() == Some("idle");
@@ -389,7 +376,11 @@ impl Reader {
                 .unwrap_or_default();
             reading.registration = Some(Registration {
                 operation: operation.parse().unwrap_or(Operation::Other),
-                expects: expects.into_iter().filter_map(json::string).collect(),
+                expects: expects
+                    .into_iter()
+                    .filter_map(json::string)
+                    .map(evaluation_type)
+                    .collect(),
                 context: members
                     .get("context")
                     .map(|context| context.get().to_owned()),
@@ -405,6 +396,26 @@ impl Reader {
                 .ok()
                 .filter(|state: &State| state.is_settled());
         }
+    }
+}
+
+fn evaluation_type(raw: String) -> String {
+    lower_if_known(raw, &["kyc", "fraud", "document", "idle"])
+}
+
+fn evaluation_status(raw: String) -> String {
+    lower_if_known(
+        raw,
+        &["initiated", "in_progress", "completed", "failed", "idle"],
+    )
+}
+
+fn lower_if_known(raw: String, known: &[&str]) -> String {
+    let lower = raw.to_ascii_lowercase();
+    if known.contains(&lower.as_str()) {
+        lower
+    } else {
+        raw
     }
 }
 

@@ -150,6 +150,9 @@ impl WaldoRequest {
         for expected in &told.expects {
             if !self.expects.contains(expected) {
                 self.expects.push(expected.clone());
+                if !self.evaluations.contains_key(expected) {
+                    self.settled_outright = None;
+                }
             }
         }
         fill(&mut self.external_id, reading.external_id.as_ref());

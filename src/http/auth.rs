@@ -123,14 +123,34 @@ impl Senders {
         if !holds(&self.trusted_proxies, peer) {
             return Some(peer);
         }
-        let hops = forwarded_for(headers);
+        // A proxy writes one of the two headers and passes the other on as the sender wrote it. Which one is its own is
+        // not known, so where both are there they must agree.
+        let told = [
+            hops(headers, "x-forwarded-for"),
+            hops(headers, FORWARDED.as_str()),
+        ];
+        let mut senders = told
+            .iter()
+            .filter(|hops| !hops.is_empty())
+            .map(|hops| self.nearest(hops));
+        let Some(sender) = senders.next() else {
+            return Some(peer);
+        };
+        senders
+            .all(|other| other == sender)
+            .then_some(sender)
+            .flatten()
+    }
+
+    /// `None` where a hop cannot be read: nothing left of it is to be believed.
+    fn nearest(&self, hops: &[String]) -> Option<IpAddr> {
         for hop in hops.iter().rev() {
             let address = hop_address(hop)?;
             if !holds(&self.trusted_proxies, address) {
                 return Some(address);
             }
         }
-        Some(peer)
+        None
     }
 }
 
@@ -138,30 +158,28 @@ fn holds(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// The hops, nearest last. Where both headers are there, the older one is taken, for that is what proxies write.
-fn forwarded_for(headers: &HeaderMap) -> Vec<String> {
-    let values = |name: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(|hop| hop.trim().to_owned())
-            .collect::<Vec<_>>()
-    };
-    let plain = values("x-forwarded-for");
-    if !plain.is_empty() {
-        return plain;
+/// The hops that a header names, nearest last; a line that is no text is a hop that cannot be read.
+fn hops(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let lines = headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("unreadable"));
+    let hops = lines
+        .flat_map(|line| line.split(','))
+        .map(|hop| hop.trim().to_owned());
+    if name != FORWARDED.as_str() {
+        return hops.collect();
     }
-    let for_of = |element: &String| {
+    let for_of = |element: String| {
         let parameters = element.split(';').map(str::trim);
         let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
         let found = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-        found
-            .map(|(_, value)| value.trim().trim_matches('"').to_owned())
-            .unwrap_or_default()
+        found.map_or_else(
+            || "unreadable".to_owned(),
+            |(_, value)| value.trim().trim_matches('"').to_owned(),
+        )
     };
-    values(FORWARDED.as_str()).iter().map(for_of).collect()
+    hops.map(for_of).collect()
 }
 
 /// An address as hops write it: alone, with a port, in brackets.
@@ -215,6 +233,27 @@ mod tests {
         let chained = headers("x-forwarded-for", "198.51.100.1, 203.0.113.9, 10.1.2.3");
         assert!(senders().allow(proxy, &chained));
         assert!(!senders().allow(proxy, &headers("x-forwarded-for", "203.0.113.9, unknown")));
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_does_not_agree_is_refused() {
+        let proxy = Some("127.0.0.1".parse().unwrap());
+        let mut both = headers("forwarded", "for=203.0.113.9");
+        both.insert(
+            "x-forwarded-for",
+            http::HeaderValue::from_bytes(b"\xe9, 198.51.100.1").unwrap(),
+        );
+        assert!(!senders().allow(proxy, &both));
+        both.insert(
+            "x-forwarded-for",
+            http::HeaderValue::from_static("198.51.100.1"),
+        );
+        assert!(!senders().allow(proxy, &both));
+        both.insert(
+            "x-forwarded-for",
+            http::HeaderValue::from_static("203.0.113.9"),
+        );
+        assert!(senders().allow(proxy, &both));
     }
 
     #[test]

@@ -232,11 +232,7 @@ impl Control {
                 operation: body.operation,
                 customer_id: body.customer_id,
                 external_id: body.external_id,
-                expects: body
-                    .expects
-                    .iter()
-                    .map(|word| word.to_ascii_lowercase())
-                    .collect(),
+                expects: body.expects,
                 context: body.context,
                 deadline: Duration::from_secs(seconds),
             })

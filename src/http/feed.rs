@@ -11,7 +11,7 @@ use super::params::{Params, order};
 use super::query::{Asked, Query};
 use super::reply::{self, Listing, Problem, SEQ_HEADER};
 use crate::domain::{Disposition, Origin, Seq, Source};
-use crate::store::{At, Feed, FeedFilter, Order, Page};
+use crate::store::{At, Feed, FeedFilter, Order};
 
 /// How long a reader may wait for news, in seconds.
 const MAX_WAIT_SECONDS: u64 = 60;
@@ -108,17 +108,13 @@ pub(super) async fn of_customer(
     _: Asked,
 ) -> Result<Reply, Problem> {
     let after = params.cursor::<u64>("seq")?.map(Seq);
-    let page = Page {
-        after,
-        limit: params.limit()?,
-    };
+    let limit = params.limit()?;
     params.finish()?;
-    let At { seq, value } = query.store.customer_events(id, page.clone()).await?;
+    let At { seq, value } = query.store.customer_events(id, after, limit).await?;
     let Some(feed) = value else {
         return Err(Problem::not_found("no event names such a customer").at(seq));
     };
-    let more = feed.items.len() == page.limit;
-    let next = more.then(|| super::params::cursor("seq", feed.next));
+    let next = feed.more.then(|| super::params::cursor("seq", feed.next));
     Ok(reply::json(
         &Listing {
             items: &feed.items,

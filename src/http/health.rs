@@ -83,7 +83,7 @@ fn stats_view(query: &Query, seq: Seq, stats: &Stats) -> Value {
             "bySource": by("source"),
         },
         "customers": { "total": total("status"), "byStatus": by("status") },
-        "requests": { "total": total("state"), "byState": by_state },
+        "requests": { "total": total("state") + stats.expired, "byState": by_state },
         "overdue": stats.overdue,
         "oldestOpenAt": stats.oldest_open_at,
         "rates": { "lastHour": buckets(&stats.last_hour), "lastDay": buckets(&stats.last_day) },

@@ -19,10 +19,13 @@ use super::query::{Asked, Query};
 use super::reply::Problem;
 use crate::domain::Seq;
 use crate::domain::view::EventView;
-use crate::store::{FeedFilter, Order};
+use crate::store::{FeedFilter, Order, PageLimit};
 
-/// Events that are read ahead for one reader.
-const READ_AHEAD: usize = 50;
+/// What is read ahead for one reader.
+const READ_AHEAD: PageLimit = PageLimit {
+    items: 50,
+    bytes: 128 * 1024,
+};
 /// A comment line goes out after this much silence, so that proxies and readers see that the stream lives.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// How long the tail is waited for before it is looked at again.

@@ -83,17 +83,16 @@ impl Store {
                 Seq::START,
             )?;
             seqs.reverse();
-            for at in seqs {
-                let Some(view) = load(connection, at)? else {
-                    continue;
-                };
-                let beyond = match point {
-                    AsOf::Seq(last) => at > last,
-                    AsOf::Time(last) => view.event.received_at > last,
-                };
-                if beyond {
-                    break;
-                }
+            let views = seqs
+                .into_iter()
+                .filter_map(|at| load(connection, at).transpose());
+            let views: Vec<_> = views.collect::<Result<_, _>>()?;
+            // Up to the last event of that time: where the clock was set back, one before it may bear a later time.
+            let until = views.iter().rposition(|view| match point {
+                AsOf::Seq(last) => view.event.seq <= last,
+                AsOf::Time(last) => view.event.received_at <= last,
+            });
+            for view in views.iter().take(until.map_or(0, |last| last + 1)) {
                 let Ok(reading) = &view.event.reading else {
                     continue;
                 };

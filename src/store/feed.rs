@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::lists::Page;
 use super::project::read_event;
 use super::rows::{self, Link, follow, int, load_customer, load_request, seq, uint};
 use super::{At, Store, StoreError};
@@ -13,6 +12,18 @@ use crate::domain::{Chain, Disposition, Evidence, Origin, Seq, Source};
 const SCAN_EVENTS: u64 = 20_000;
 /// Go-rounds that one call may take; what it has not reached by then it leaves to the next call.
 const SCAN_ROUNDS: usize = 10;
+
+/// Bytes of payloads in one page where no other bound is given; beside them `next` says where to go on.
+const MAX_PAGE_BYTES: usize = 8 << 20;
+
+/// How much of the feed is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// Events at most.
+    pub items: usize,
+    /// Bytes of payloads after which no further event is added; one event always fits.
+    pub bytes: usize,
+}
 
 /// Which way a list runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +59,8 @@ pub struct Feed {
     pub items: Vec<EventView>,
     /// Where to go on: everything between `after` and this was looked at.
     pub next: Seq,
+    /// Whether there is, or may be, more in that direction.
+    pub more: bool,
 }
 
 const COLUMNS: &str = "l.seq, l.received_at, l.source, l.digest, l.size, l.payload, l.reading, l.chain, v.origin, \
@@ -63,27 +76,29 @@ impl Store {
         filter: FeedFilter,
         after: Option<Seq>,
         order: Order,
-        limit: usize,
+        limit: impl Into<PageLimit>,
     ) -> Result<At<Feed>, StoreError> {
+        let limit = limit.into();
         let mut items = Vec::new();
         let mut from = after;
-        for round in 1.. {
-            let wanted = limit - items.len();
+        let mut round = 1;
+        loop {
+            let left = limit.after(&items);
             let asked = filter.clone();
             let page = self
-                .read(move |connection| scan(connection, &asked, from, order, wanted))
+                .read(move |connection| scan(connection, &asked, from, order, left))
                 .await?;
-            items.extend(page.value.feed.items);
-            from = Some(page.value.feed.next);
-            if page.value.at_end || items.len() >= limit || round >= SCAN_ROUNDS {
-                let next = page.value.feed.next;
+            items.extend(page.value.items);
+            let (next, more) = (page.value.next, page.value.more);
+            if !more || limit.is_reached(&items) || round == SCAN_ROUNDS {
                 return Ok(At {
                     seq: page.seq,
-                    value: Feed { items, next },
+                    value: Feed { items, next, more },
                 });
             }
+            from = Some(next);
+            round += 1;
         }
-        Err(StoreError::NotReached(after.unwrap_or_default()))
     }
 
     /// One event.
@@ -126,8 +141,10 @@ impl Store {
     pub async fn customer_events(
         &self,
         customer_id: String,
-        page: Page<Seq>,
+        after: Option<Seq>,
+        limit: impl Into<PageLimit>,
     ) -> Result<At<Option<Feed>>, StoreError> {
+        let limit = limit.into();
         self.read(move |connection| {
             if load_customer(connection, &customer_id)?.is_none() {
                 return Ok(None);
@@ -136,22 +153,40 @@ impl Store {
                 customer_id: Some(customer_id),
                 ..FeedFilter::default()
             };
-            let scanned = scan(
-                connection,
-                &filter,
-                page.after,
-                Order::Ascending,
-                page.limit,
-            )?;
-            Ok(Some(scanned.feed))
+            scan(connection, &filter, after, Order::Ascending, limit).map(Some)
         })
         .await
     }
 }
 
-struct Scanned {
-    feed: Feed,
-    at_end: bool,
+impl From<usize> for PageLimit {
+    /// So many events, of a common size.
+    fn from(items: usize) -> Self {
+        Self {
+            items,
+            bytes: MAX_PAGE_BYTES,
+        }
+    }
+}
+
+impl PageLimit {
+    fn after(self, items: &[EventView]) -> Self {
+        Self {
+            items: self.items - items.len(),
+            bytes: self.bytes.saturating_sub(bytes_of(items)),
+        }
+    }
+
+    fn is_reached(self, items: &[EventView]) -> bool {
+        items.len() >= self.items || bytes_of(items) >= self.bytes
+    }
+}
+
+fn bytes_of(items: &[EventView]) -> usize {
+    items
+        .iter()
+        .map(|view| view.payload.as_ref().map_or(0, Vec::len))
+        .sum()
 }
 
 fn scan(
@@ -159,8 +194,8 @@ fn scan(
     filter: &FeedFilter,
     after: Option<Seq>,
     order: Order,
-    limit: usize,
-) -> Result<Scanned, StoreError> {
+    limit: PageLimit,
+) -> Result<Feed, StoreError> {
     let tail =
         seq(connection.query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))?);
     match linked(connection, filter, after, order)? {
@@ -210,8 +245,8 @@ fn scan_linked(
     seqs: Vec<Seq>,
     (after, tail): (Option<Seq>, Seq),
     order: Order,
-    limit: usize,
-) -> Result<Scanned, StoreError> {
+    limit: PageLimit,
+) -> Result<Feed, StoreError> {
     let mut items = Vec::new();
     for at in seqs {
         let Some(event) = load(connection, at)? else {
@@ -220,17 +255,19 @@ fn scan_linked(
         if filter.matches(&event) {
             items.push(event);
         }
-        if items.len() == limit {
-            return Ok(Scanned {
-                feed: Feed { items, next: at },
-                at_end: false,
+        if limit.is_reached(&items) {
+            return Ok(Feed {
+                items,
+                next: at,
+                more: true,
             });
         }
     }
     let next = end(after, tail, order, items.last());
-    Ok(Scanned {
-        feed: Feed { items, next },
-        at_end: true,
+    Ok(Feed {
+        items,
+        next,
+        more: false,
     })
 }
 
@@ -239,8 +276,8 @@ fn scan_log(
     filter: &FeedFilter,
     (after, tail): (Option<Seq>, Seq),
     order: Order,
-    limit: usize,
-) -> Result<Scanned, StoreError> {
+    limit: PageLimit,
+) -> Result<Feed, StoreError> {
     // The window keeps a filter that matches nothing from walking the whole log at once.
     let (low, high, direction) = match order {
         Order::Ascending => {
@@ -266,27 +303,30 @@ fn scan_log(
         filter.origin.map(Origin::code),
         filter.disposition.map(Disposition::code),
         filter.source.map(Source::code),
-        int(limit as u64),
+        int(limit.items as u64),
     ])?;
     let mut items = Vec::new();
     while let Some(row) = found.next()? {
-        items.push(view(connection, row)?);
-    }
-    if let Some(last) = items.last().filter(|_| items.len() == limit) {
-        let next = last.event.seq;
-        return Ok(Scanned {
-            feed: Feed { items, next },
-            at_end: false,
-        });
+        let event = view(connection, row)?;
+        let at = event.event.seq;
+        items.push(event);
+        if limit.is_reached(&items) {
+            return Ok(Feed {
+                items,
+                next: at,
+                more: true,
+            });
+        }
     }
     let (next, at_end) = match order {
         Order::Ascending => (Seq(high).max(after.unwrap_or_default()), high >= tail.0),
         Order::Descending if low == 0 => (end(after, tail, order, items.last()), true),
         Order::Descending => (Seq(low + 1), false),
     };
-    Ok(Scanned {
-        feed: Feed { items, next },
-        at_end,
+    Ok(Feed {
+        items,
+        next,
+        more: !at_end,
     })
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::{oneshot, watch};
 use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
 
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
-pub use feed::{Feed, FeedFilter, Order};
+pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
 pub use maintain::{CheckReport, Difference, Progress, check_file, rebuild_file};
 
@@ -60,6 +60,15 @@ pub enum StoreError {
     /// Nothing can be written at present.
     #[error("the file cannot be written at present: {0}")]
     Unavailable(String),
+    /// The name no longer leads to the file that is open.
+    #[error(
+        "{} was removed or replaced while it was open; nothing more is taken, put the right file there and start again",
+        .0.display()
+    )]
+    Replaced(PathBuf),
+    /// The writer gives no sign of life.
+    #[error("the writer does not answer")]
+    NoAnswer,
     /// What was told contradicts what is known.
     #[error("{0}")]
     Conflict(String),
@@ -128,6 +137,18 @@ pub enum StoreError {
     /// The driver refused.
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    /// Whether what SQLite knows of the file is as good as before: the disk was full, or another process held the file.
+    pub(crate) fn is_passing(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+        let code = match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            _ => None,
+        };
+        matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull))
+    }
 }
 
 /// How a store is opened.
@@ -350,10 +371,7 @@ impl Store {
             text.push('}');
         }
         let seq = self.append_fact(text).await?;
-        let verdict = self.verdict(seq).await?;
-        if verdict.disposition == Disposition::Stale {
-            return Err(StoreError::Conflict(verdict.problems.join("; ")));
-        }
+        self.no_conflict(seq).await?;
         let request = self.request(registration.request_id).await?;
         let new = request
             .value
@@ -381,18 +399,24 @@ impl Store {
         state: State,
         note: Option<&str>,
     ) -> Result<Option<Seq>, StoreError> {
-        let Some(known) = self.request(request_id.to_owned()).await?.value else {
+        if self.request(request_id.to_owned()).await?.value.is_none() {
             return Ok(None);
-        };
-        if known.request.is_settled() {
-            return Err(StoreError::Conflict(
-                "conflict: the request is settled already".to_owned(),
-            ));
         }
         let fact = serde_json::json!({
             "event": "request.settled", "requestId": request_id, "state": state, "note": note,
         });
-        self.append_fact(fact.to_string()).await.map(Some)
+        let seq = self.append_fact(fact.to_string()).await?;
+        self.no_conflict(seq).await?;
+        Ok(Some(seq))
+    }
+
+    /// What the rules found to contradict what is known is told to the app; it stays in the log as what it is.
+    async fn no_conflict(&self, seq: Seq) -> Result<(), StoreError> {
+        let verdict = self.verdict(seq).await?;
+        match verdict.disposition {
+            Disposition::Stale => Err(StoreError::Conflict(verdict.problems.join("; "))),
+            _ => Ok(()),
+        }
     }
 
     /// Appends what an app told and waits until it is visible.
@@ -459,9 +483,7 @@ impl Store {
         sent.map_err(|_| StoreError::Unavailable("the writer has stopped".to_owned()))?;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
-            _ => Err(StoreError::Unavailable(
-                "the writer does not answer".to_owned(),
-            )),
+            _ => Err(StoreError::NoAnswer),
         }
     }
 

@@ -19,7 +19,8 @@ use crate::domain::payload::{self, Reading, Unreadable};
 use crate::domain::rows::Rows;
 use crate::domain::{Digest, Disposition, EventKind, Seq, Source, Timestamp};
 
-/// Rows kept at hand between slices; past it all are let go, for the file has them.
+/// Rows kept at hand between slices; past it all are let go, for the file has them. Where a single slice needs more (a
+/// customer with very many open requests), twice of what it needs, or each slice would load them all again.
 const MAX_ROWS_AT_HAND: usize = 8192;
 
 /// The event before which the projector stands still, and why.
@@ -81,6 +82,10 @@ pub struct Projector {
     projected: Seq,
     newest_minute: i64,
     halt: Option<Halt>,
+    /// Rows that may stay at hand.
+    room: usize,
+    /// Whether no rows were at hand when the slice began.
+    fresh: bool,
 }
 
 /// What a slice adds up, written at its end.
@@ -122,6 +127,8 @@ impl Projector {
             projected,
             newest_minute,
             halt: None,
+            room: MAX_ROWS_AT_HAND,
+            fresh: true,
         })
     }
 
@@ -137,11 +144,22 @@ impl Projector {
 
     /// Lets go of the rows at hand: the file is the truth.
     pub fn forget(&mut self) {
+        self.fresh = true;
         let world = &mut self.world;
         *world = World {
             customers: Rows::after(world.customers.last_key()),
             requests: Rows::after(world.requests.last_key()),
         };
+    }
+
+    fn make_room(&mut self) {
+        let rows = self.world.customers.len() + self.world.requests.len();
+        if std::mem::take(&mut self.fresh) {
+            self.room = MAX_ROWS_AT_HAND.max(2 * rows);
+        }
+        if rows > self.room {
+            self.forget();
+        }
     }
 
     /// Folds the next events into the rows, in one transaction, and returns how far the rows are then.
@@ -167,8 +185,8 @@ impl Projector {
                 requests: Rows::after(before.1),
             };
             self.newest_minute = before.2;
-        } else if self.world.customers.len() + self.world.requests.len() > MAX_ROWS_AT_HAND {
-            self.forget();
+        } else {
+            self.make_room();
         }
         match result? {
             Folded::UpTo(projected) => {

@@ -233,7 +233,7 @@ pub fn scratch(scratch_path: &Path, file: &Path) -> Result<Connection, StoreErro
     // A crash in the middle of a rebuild throws the scratch file away: it needs no safety of its own.
     set(&connection, "synchronous", 0)?;
     set(&connection, "cache_size", -16 * CACHE_KIB)?;
-    connection.execute_batch("PRAGMA journal_mode = OFF")?;
+    connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
     connection.execute_batch(projections_sql()?)?;
     start_projections(&connection)?;
     let uri = format!(

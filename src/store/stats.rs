@@ -90,7 +90,20 @@ fn stats(
         ))
     };
     stats.overdue = past(now.0)?;
-    stats.expired = past(now.0.saturating_sub(give_up_after_ms))?;
+    let mut expired = connection.prepare_cached(&format!(
+        "SELECT state, count(*) {open} AND deadline_at < ?1 GROUP BY state"
+    ))?;
+    let mut found = expired.query([now.0.saturating_sub(give_up_after_ms)])?;
+    while let Some(row) = found.next()? {
+        let (state, number): (String, u64) = (row.get(0)?, uint(row.get(1)?));
+        // Whoever is expired is counted as that, and not as what it was before.
+        for (kind, word, counted) in &mut stats.counts {
+            if kind == "state" && *word == state {
+                *counted = counted.saturating_sub(number);
+            }
+        }
+        stats.expired += number;
+    }
     stats.oldest_open_at = connection
         .prepare_cached(&format!("SELECT min(registered_at) {open}"))?
         .query_row([], |row| row.get::<_, Option<i64>>(0))?

@@ -88,7 +88,11 @@ struct Open {
     rows: Connection,
     checkpointer: Checkpointer,
     head: Head,
+    identity: Identity,
 }
+
+/// Device and number of a file: what a name leads to.
+type Identity = (u64, u64);
 
 pub struct Writer {
     path: PathBuf,
@@ -98,6 +102,8 @@ pub struct Writer {
     points: Arc<Points>,
     projector: Projector,
     open: Option<Open>,
+    /// The file is not the one that was opened: this is the end.
+    replaced: bool,
 }
 
 type Waiting = (Delivery, oneshot::Sender<Result<Seq, StoreError>>);
@@ -126,6 +132,7 @@ impl Writer {
             points: Arc::new(points),
             projector,
             open: Some(open),
+            replaced: false,
         })
     }
 
@@ -139,11 +146,11 @@ impl Writer {
         let announce = AnnounceEnd(Arc::clone(&self.points));
         let mut batch: Vec<Waiting> = Vec::new();
         let mut stopping = false;
-        while !stopping {
+        while !stopping && !self.replaced {
             stopping = self.gather(&mut batch);
             if !batch.is_empty() {
                 self.append(&mut batch);
-            } else if self.open.is_none() {
+            } else if self.points.health.borrow().unwritable.is_some() {
                 self.try_again();
             }
             self.project();
@@ -165,7 +172,10 @@ impl Writer {
 
     /// Takes what waits, waiting for something if there is nothing else to do. True: told to stop.
     fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
-        let trouble = self.open.is_none() || self.points.health.borrow().unprojectable.is_some();
+        let trouble = {
+            let health = self.points.health.borrow();
+            self.open.is_none() || health.unwritable.is_some() || health.unprojectable.is_some()
+        };
         let projectable = self.backlog() > 0 && self.projector.halt().is_none();
         let first = if trouble {
             self.commands
@@ -209,6 +219,7 @@ impl Writer {
         self.queue.leave(batch.len(), bytes);
         match result {
             Ok(first) => {
+                self.writable_again();
                 let last = Seq(first.0 + batch.len() as u64 - 1);
                 self.points.durable.store(last.0, Ordering::Release);
                 let seqs = first.0..;
@@ -219,7 +230,7 @@ impl Writer {
             }
             Err(error) => {
                 let reason = error.to_string();
-                self.give_up(&reason);
+                self.refuse(&error);
                 for (_, reply) in batch.drain(..) {
                     let _ = reply.send(Err(StoreError::Unavailable(reason.clone())));
                 }
@@ -230,7 +241,11 @@ impl Writer {
     /// Appends a batch in one commit and returns its first seq.
     fn try_append(&mut self, batch: &[Waiting]) -> Result<Seq, StoreError> {
         let now = (self.clock)();
+        let path = self.path.clone();
         let open = self.reopened()?;
+        if identity(&path) != Some(open.identity) {
+            return Err(StoreError::Replaced(path));
+        }
         let mut head = open.head;
         let first = head.seq.next();
         let transaction = open
@@ -287,10 +302,17 @@ impl Writer {
                 });
             }
             Err(error) => {
-                log::error!("the projections cannot be written, will be tried again: {error}");
-                self.points
-                    .health
-                    .send_modify(|health| health.unprojectable = Some(error.to_string()));
+                let reason = error.to_string();
+                self.points.health.send_if_modified(|health| {
+                    let changed = health.unprojectable.as_ref() != Some(&reason);
+                    if changed {
+                        log::error!(
+                            "the projections cannot be written, will be tried again: {reason}"
+                        );
+                        health.unprojectable = Some(reason);
+                    }
+                    changed
+                });
             }
         }
         self.checkpoint();
@@ -302,28 +324,61 @@ impl Writer {
             None => Ok(()),
         };
         if let Err(error) = result {
-            self.give_up(&format!("checkpoint: {error}"));
+            self.let_go();
+            self.refuse(&error);
         }
     }
 
-    /// Lets go of the file after an error: what its connections believe is no longer to be trusted.
-    fn give_up(&mut self, reason: &str) {
-        if self.open.take().is_some() {
-            log::error!(
-                "the file cannot be written, deliveries are refused until it can: {reason}"
-            );
+    /// Notes that nothing can be written. A full disk or a file that another process holds leaves what SQLite knows of
+    /// the file as it was; after any other error that is no longer to be trusted.
+    fn refuse(&mut self, error: &StoreError) {
+        self.replaced |= matches!(error, StoreError::Replaced(_));
+        if !error.is_passing() {
+            self.let_go();
         }
+        let reason = error.to_string();
+        self.points.health.send_if_modified(|health| {
+            let news = health.unwritable.is_none();
+            if news {
+                log::error!(
+                    "the file cannot be written, deliveries are refused until it can: {reason}"
+                );
+            }
+            health.unwritable = Some(reason);
+            news
+        });
+    }
+
+    fn let_go(&mut self) {
+        self.open = None;
         self.projector.forget();
-        self.points
-            .health
-            .send_modify(|health| health.unwritable = Some(reason.to_owned()));
+    }
+
+    /// Something was written to the disk.
+    fn writable_again(&self) {
+        self.points.health.send_if_modified(|health| {
+            let news = health.unwritable.take().is_some();
+            if news {
+                log::info!("the file can be written again");
+            }
+            news
+        });
     }
 
     /// Comes back from trouble without waiting for the next delivery.
     fn try_again(&mut self) {
-        if let Err(error) = self.reopened() {
-            self.give_up(&error.to_string());
+        match self.write_something() {
+            Ok(()) => self.writable_again(),
+            Err(error) => self.refuse(&error),
         }
+    }
+
+    /// Commits a row as it is: what only a file that can be written takes.
+    fn write_something(&mut self) -> Result<(), StoreError> {
+        let open = self.reopened()?;
+        open.log
+            .execute("UPDATE projection SET projected_seq = projected_seq", [])?;
+        Ok(())
     }
 
     /// The open file, opened again if an error closed it. All of the WAL is moved into the file first.
@@ -337,13 +392,6 @@ impl Writer {
                 .durable
                 .store(open.head.seq.0, Ordering::Release);
             self.projector = Projector::resume(&open.rows)?;
-            self.points
-                .health
-                .send_modify(|health| health.unwritable = None);
-            log::info!(
-                "the file can be written again, from event {}",
-                open.head.seq.next()
-            );
             self.open = Some(open);
         }
         self.open
@@ -351,18 +399,25 @@ impl Writer {
             .ok_or_else(|| StoreError::Unavailable("the file is closed".to_owned()))
     }
 
-    /// Takes and gives back the write lock, without writing: what a commit needs but for the space.
+    /// Says whether commits are possible: by the last one, and by taking and giving back the write lock.
     fn checkup(&mut self) -> Result<(), StoreError> {
-        let result = self.reopened().and_then(|open| {
-            let transaction = open
-                .log
-                .transaction_with_behavior(TransactionBehavior::Immediate)?;
-            Ok(transaction.rollback()?)
-        });
-        if let Err(error) = &result {
-            self.give_up(&error.to_string());
+        if self.points.health.borrow().unwritable.is_some() {
+            self.try_again();
         }
-        result
+        if let Some(reason) = &self.points.health.borrow().unwritable {
+            return Err(StoreError::Unavailable(reason.clone()));
+        }
+        let path = self.path.clone();
+        let open = self.reopened()?;
+        if identity(&path) != Some(open.identity) {
+            let error = StoreError::Replaced(path);
+            self.refuse(&error);
+            return Err(error);
+        }
+        let transaction = open
+            .log
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(transaction.rollback()?)
     }
 
     fn close(mut self) {
@@ -415,13 +470,21 @@ impl Open {
         let checkpointer = Checkpointer::start(path.to_owned())?;
         checkpointer.watch(&mut log)?;
         checkpointer.watch(&mut rows)?;
+        let identity = identity(path).ok_or_else(|| StoreError::Replaced(path.to_owned()))?;
         Ok(Self {
             log,
             rows,
             checkpointer,
             head,
+            identity,
         })
     }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// Tells whoever waits that the writer has ended, also when it ends by a fault.

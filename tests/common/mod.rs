@@ -266,6 +266,14 @@ impl Daemon {
         assert_calm(&self.log());
     }
 
+    /// Waits for an end that nobody asked for, and gives its exit code.
+    #[track_caller]
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let status = poll("an end", EXIT_LIMIT, || child.try_wait().expect("a status"));
+        status.code()
+    }
+
     /// SIGKILL.
     #[track_caller]
     pub fn kill(&mut self) {

@@ -199,3 +199,41 @@ fn stop_finishes_the_answers_in_flight() {
         assert_eq!(answer.status, 200, "acknowledged {seq} is gone");
     }
 }
+
+/// What is written to a file that no name leads to any more is lost with the daemon: nothing of it may be acknowledged.
+#[test]
+fn nothing_is_acknowledged_into_a_file_that_was_removed_or_replaced() {
+    for replace in [false, true] {
+        let mut daemon = Daemon::start();
+        daemon.deliver(onboard("before", "REVIEW", "PASSED"));
+        let file = daemon.data().join("waldo-syncd.db");
+        if replace {
+            let other = daemon.place().path().join("other.db");
+            fs::copy(&file, &other).unwrap();
+            fs::rename(&other, &file).unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+        let answer = daemon.post(onboard("after", "REVIEW", "PASSED"));
+        assert_eq!(answer.status, 503, "replaced: {replace}");
+        let code = daemon.wait();
+        assert_eq!(code, Some(1), "{}", daemon.log());
+        assert!(
+            daemon.log().contains("removed or replaced"),
+            "{}",
+            daemon.log()
+        );
+    }
+}
+
+/// A body over a small limit would fit whole into what is kept of it, and must not pass for one that was taken.
+#[test]
+fn refused_body_is_quarantined_also_under_a_very_small_limit() {
+    let daemon = Daemon::configured(|_| "[ingest]\nmax_body = \"1 KiB\"\n".to_owned());
+    let mut body = onboard("c", "APPROVED", "PASSED");
+    body["filler"] = json!("x".repeat(1500));
+    assert_eq!(daemon.post(body).status, 413);
+    let last = daemon.deliver(json!({"event": "novel"}));
+    assert_eq!(daemon.get_at("/v1/customers/c", last).status, 404);
+    assert_eq!(daemon.event(1)["disposition"], "quarantined");
+}

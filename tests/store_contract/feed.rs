@@ -25,15 +25,31 @@ fn body(task: usize, n: usize) -> Value {
     }
 }
 
+/// On both sides of where a window ends, begun at either end of the log.
+const EDGES: [u64; 4] = [EVENTS - 20_000, EVENTS - 19_999, 20_000, 20_001];
+
+/// Appends until the log ends at a seq.
+async fn filled_to(store: &Store, last: u64) {
+    let missing = last - store.durable().0;
+    appended_at_once(store, 64, missing as usize / 64, body).await;
+    while store.durable().0 < last {
+        store.append(delivery("[]")).await.unwrap();
+    }
+}
+
 /// A log whose only flag events are its first and, beyond the first window, its last but one.
 async fn long_log() -> Opened {
     let opened = Opened::new();
     let store = &opened.store;
     shown(store, flag("first", true)).await;
-    appended_at_once(store, 70, (EVENTS as usize - 3) / 70, body).await;
-    while store.durable().0 < EVENTS - 2 {
-        store.append(delivery("[]")).await.unwrap();
+    for edge in EDGES {
+        filled_to(store, edge - 1).await;
+        store
+            .append(delivery(json!({"event": "edge"})))
+            .await
+            .unwrap();
     }
+    filled_to(store, EVENTS - 2).await;
     store
         .append(delivery(with(
             flag("last", true),
@@ -83,6 +99,20 @@ async fn filters_over_a_long_log_lose_and_repeat_nothing() {
         .unwrap()
         .value;
     assert_eq!(seqs(&both.items), [EVENTS - 1, 1]);
+    let edges = FeedFilter {
+        event: Some("edge".to_owned()),
+        ..FeedFilter::default()
+    };
+    let mut expected = EDGES.to_vec();
+    for order in [Order::Ascending, Order::Descending] {
+        let found = store
+            .events(edges.clone(), None, order, 10)
+            .await
+            .unwrap()
+            .value;
+        assert_eq!(seqs(&found.items), expected, "{order:?}");
+        expected.reverse();
+    }
     let none = FeedFilter {
         event: Some("never".to_owned()),
         ..FeedFilter::default()
@@ -171,7 +201,7 @@ async fn filters_over_a_long_log_lose_and_repeat_nothing() {
             limit: 37,
         };
         let part = store
-            .customer_events("c7".to_owned(), page)
+            .customer_events("c7".to_owned(), page.after, page.limit)
             .await
             .unwrap()
             .value
@@ -197,7 +227,7 @@ async fn filters_over_a_long_log_lose_and_repeat_nothing() {
     };
     assert!(
         store
-            .customer_events("nobody".to_owned(), page)
+            .customer_events("nobody".to_owned(), page.after, page.limit)
             .await
             .unwrap()
             .value

@@ -201,8 +201,14 @@ async fn settling_by_hand_needs_a_known_request() {
     // Once is enough: the second time it contradicts what is known.
     let again = store.settle("r", State::Completed, None).await;
     assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
-    assert_eq!(request(store, "r").await, row);
-    assert_eq!(store.durable(), Seq(3));
+    // It stays in the log as what it is, and changes nothing else.
+    let mut after = request(store, "r").await;
+    assert_eq!(after.last_event, Some(Seq(4)));
+    after.last_event = row.last_event;
+    after.seen.clone_from(&row.seen);
+    assert_eq!(after, row);
+    let refused = store.event(Seq(4)).await.unwrap().value.unwrap();
+    assert_eq!(refused.disposition, Disposition::Stale);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,9 @@ async fn held_file_refuses_without_loss_and_recovers_by_itself() {
         opened.store.trouble().is_none().then_some(())
     });
     opened.store.checkup(PATIENCE).await.unwrap();
+    // The end of the log is where the file says: nothing was given a seq that is not there.
+    let there = seqs(&whole_feed(&opened.store).await);
+    assert_eq!(opened.store.durable().0, there.len() as u64);
     for n in 3..6 {
         acknowledged.push(shown(&opened.store, json!({"kept": n})).await.0);
     }

@@ -1,4 +1,4 @@
-//! The contract's table of dispositions, row by row and at its edges.
+//! The table of dispositions, row by row and at its edges.
 
 use super::*;
 use Disposition::{Applied, Duplicate, Quarantined, Stale, Unrecognised};

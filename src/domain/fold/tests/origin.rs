@@ -1,4 +1,4 @@
-//! The contract's table of origins, row by row and at its edges.
+//! The table of origins, row by row and at its edges.
 
 use super::*;
 
