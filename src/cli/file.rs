@@ -46,7 +46,7 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
     if context.common.json {
         let object = json!({
             "file": path, "ok": report.faults.is_empty(), "events": report.events, "head": report.head,
-            "withoutPayload": report.without_payload, "projectedSeq": report.projected,
+            "withoutPayload": report.without_payload, "truncated": report.truncated, "projectedSeq": report.projected,
             "headFoundAt": report.head_found_at, "faults": report.faults,
         });
         writeln!(out, "{object}")?;
@@ -54,8 +54,8 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
         writeln!(out, "{}", path.display())?;
         writeln!(
             out,
-            "events  {} ({} without payload)",
-            report.events, report.without_payload
+            "events  {} ({} without payload, {} of which only the beginning was kept)",
+            report.events, report.without_payload, report.truncated
         )?;
         writeln!(out, "head    {}", report.head)?;
         if let Some(at) = report.head_found_at {

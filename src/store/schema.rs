@@ -68,7 +68,17 @@ impl Role {
 /// with the process.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _directory: File,
+    directory: File,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being forked off at this moment holds the same lock until it runs its
+        // own program.
+        if let Err(error) = self.directory.unlock() {
+            log::warn!("the data directory stays locked until this process ends: {error}");
+        }
+    }
 }
 
 impl DirectoryLock {
@@ -88,7 +98,7 @@ impl DirectoryLock {
             .map_err(failed)?;
         let handle = File::open(directory).map_err(failed)?;
         match handle.try_lock() {
-            Ok(()) => Ok(Self { _directory: handle }),
+            Ok(()) => Ok(Self { directory: handle }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

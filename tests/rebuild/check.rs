@@ -79,6 +79,17 @@ fn altered_event_is_named() {
     );
 }
 
+/// A payload cannot be slipped past its digest by saying that it was longer.
+#[test]
+fn altered_event_that_passes_for_a_beginning_is_named() {
+    let (daemon, _) = stopped();
+    assert_named(
+        &daemon,
+        sql("UPDATE log SET payload = CAST('{}' AS BLOB), size = 9999 WHERE seq = 5"),
+        &["event 5: the payload has not the length"],
+    );
+}
+
 #[test]
 fn altered_event_is_named_also_after_a_prune() {
     let (daemon, _) = stopped();
