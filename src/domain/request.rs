@@ -258,29 +258,40 @@ impl WaldoRequest {
         }
     }
 
+    /// Whether its outcome is past due at a moment.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.is_past(0, now)
+    }
+
+    /// Where it stands at a moment: given up when it is not settled so long past its deadline.
+    #[must_use]
+    pub fn state_at(&self, now: Timestamp, give_up_after_ms: i64) -> Option<State> {
+        if self.is_past(give_up_after_ms, now) {
+            Some(State::Expired)
+        } else {
+            self.state
+        }
+    }
+
+    fn is_past(&self, ms_after_deadline: i64, now: Timestamp) -> bool {
+        let due = |deadline: Timestamp| now > deadline.plus_ms(ms_after_deadline);
+        !self.is_settled() && self.deadline_at.is_some_and(due)
+    }
+
     /// The request as the query API shows it at a moment.
     #[must_use]
     pub fn view(&self, now: Timestamp, give_up_after_ms: i64, events: Vec<Seq>) -> RequestView<'_> {
-        let settled = self.is_settled();
-        let past = |deadline: Timestamp| !settled && now > deadline;
-        let overdue = self.deadline_at.is_some_and(past);
-        let expired = self
-            .deadline_at
-            .is_some_and(|deadline| past(deadline.plus_ms(give_up_after_ms)));
         RequestView {
             request_id: &self.request_id,
             operation: self.operation,
             customer_id: self.customer_id.as_deref(),
             external_id: self.external_id.as_deref(),
-            state: if expired {
-                Some(State::Expired)
-            } else {
-                self.state
-            },
+            state: self.state_at(now, give_up_after_ms),
             evaluations: &self.evaluations,
             expects: &self.expects,
             settled_by: self.settled_by,
-            overdue,
+            overdue: self.is_overdue(now),
             registered_at: self.registered_at,
             first_event_at: self.first_event_at,
             settled_at: self.settled_at,

@@ -90,20 +90,12 @@ impl RequestFilter {
     }
 
     fn matches(&self, request: &WaldoRequest, now: Timestamp, give_up_after_ms: i64) -> bool {
-        let past = |ms: i64| {
-            !request.is_settled()
-                && request
-                    .deadline_at
-                    .is_some_and(|deadline| now > deadline.plus_ms(ms))
-        };
-        let state = if past(give_up_after_ms) {
-            Some(State::Expired)
-        } else {
-            request.state
-        };
+        let state = request.state_at(now, give_up_after_ms);
         request.is_known()
             && self.state.is_none_or(|asked| state == Some(asked))
-            && self.overdue.is_none_or(|asked| past(0) == asked)
+            && self
+                .overdue
+                .is_none_or(|asked| request.is_overdue(now) == asked)
             && self
                 .operation
                 .is_none_or(|asked| request.operation == Some(asked))
