@@ -1,13 +1,16 @@
 //! waldo-syncd takes Waldo AI's webhooks durably into one SQLite file and serves what they mean to local apps.
 //!
 //! Arrows point inwards: `cli` → `daemon` → `http` → `store` → `domain`. `domain` holds the rules and does no I/O;
-//! `store` is the only place with SQL; `http` the only one with warp; `config` and `metrics` are leaves.
+//! `store` is the only place with SQL; warp is under `door`, `http` and `waldo` only; `door`, `config` and `metrics` are
+//! leaves.
 
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod domain;
+pub mod door;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -16,11 +16,16 @@ forbid "the rules do no I/O" \
   'use (tokio|rusqlite|warp|hyper|log|std::(fs|env|net|time|process))|SystemTime|Instant::now|getrandom' src/domain
 forbid "the rules know nobody" 'crate::(store|http|daemon|cli|clock|config|metrics|systemd|logging)' src/domain
 forbid "the store knows only the rules and the metrics" 'crate::(http|daemon|cli|clock|config|systemd|logging)' src/store
-forbid "the doors do not know the wiring" 'crate::(daemon|cli|systemd|logging)' src/http
+forbid "a door knows nothing of what it serves" \
+  'crate::(store|http|waldo|daemon|cli|client|config|domain|metrics|systemd|logging)' src/door
+forbid "the client is a leaf" 'crate::' src/client.rs
+forbid "what speaks to Waldo speaks to the daemon by the control socket" \
+  'crate::(store|http|daemon|cli|systemd|logging)' src/waldo
+forbid "the doors do not know the wiring" 'crate::(waldo|daemon|cli|client|systemd|logging)' src/http
 forbid "the configuration is a leaf" 'crate::(store|http|daemon|cli|domain|metrics|systemd|logging)' src/config
 forbid "the metrics are a leaf" 'crate::(store|http|daemon|cli|domain|config|systemd|logging)' src/metrics.rs
-forbid "SQL stays in the store" 'rusqlite|SELECT .* FROM|INSERT INTO' src/domain src/http src/cli src/config src/daemon
-forbid "warp stays at the doors" '\bwarp::' src/domain src/store src/cli src/config src/daemon
+forbid "SQL stays in the store" 'rusqlite|SELECT .* FROM|INSERT INTO' src/domain src/door src/http src/waldo src/cli src/client.rs src/config src/daemon
+forbid "warp stays at the doors" '\bwarp::' src/domain src/store src/cli src/client.rs src/config src/daemon
 forbid "the environment is read in config and systemd" 'env::(var|vars|set_var)' \
-  src/domain src/store src/http src/cli src/daemon src/logging.rs src/metrics.rs
+  src/domain src/store src/door src/http src/waldo src/cli src/client.rs src/daemon src/logging.rs src/metrics.rs
 [ "$breaches" = 0 ] && echo "the arrows hold" || exit 1

@@ -35,8 +35,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use waldo_syncd::http::body::{BodyError, BodyLimits, read_body};
-use waldo_syncd::http::door::{Door, DoorMetrics, Limits, Listener, Peer};
+use waldo_syncd::door::{
+    BodyError, BodyLimits, Door, DoorMetrics, Limits, Listener, Peer, read_body,
+};
 use warp::Filter;
 use warp::http::{Response, StatusCode};
 

@@ -18,8 +18,7 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use waldo_syncd::http::body::{BodyLimits, read_body};
-use waldo_syncd::http::door::{Door, DoorMetrics, Limits, Listener, Peer};
+use waldo_syncd::door::{BodyLimits, Door, DoorMetrics, Limits, Listener, Peer, read_body};
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 

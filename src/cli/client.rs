@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::{CliError, Context};
+use crate::client::{self, Answer, Fault};
 use crate::config::{Loaded, Secret};
 use crate::daemon::{DOORS_FILE, Doors};
 
@@ -25,14 +24,6 @@ pub struct Client {
     doors: Doors,
     token: Option<Secret>,
     runtime: tokio::runtime::Runtime,
-}
-
-/// An answer.
-pub struct Answer {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its body.
-    pub body: Bytes,
 }
 
 impl Client {
@@ -100,14 +91,11 @@ impl Client {
             .query
             .as_deref()
             .ok_or_else(|| not_running("query", "no address is known"))?;
-        let mut request = Request::builder()
-            .method(Method::GET)
-            .uri(path)
-            .header(HOST, "localhost");
+        let mut request = client::get(path).map_err(odd)?;
         if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+            set_bearer(&mut request, token)?;
         }
-        self.send(door, "query", request.body(Full::default()), wait)
+        self.send(door, "query", request, wait)
     }
 
     /// Posts JSON to the ingest door with a secret.
@@ -117,13 +105,8 @@ impl Client {
             .ingest
             .as_deref()
             .ok_or_else(|| not_running("ingest", "no address is known"))?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri("/webhooks/waldo")
-            .header(HOST, "localhost")
-            .header(CONTENT_TYPE, "application/json")
-            .header(AUTHORIZATION, format!("Bearer {}", secret.expose()))
-            .body(Full::from(body));
+        let mut request = client::post("/webhooks/waldo", body).map_err(odd)?;
+        set_bearer(&mut request, secret)?;
         self.send(door, "ingest", request, Duration::ZERO)
     }
 
@@ -132,12 +115,7 @@ impl Client {
         let body = serde_json::to_vec(body).map_err(|error| CliError::Failed(error.to_string()))?;
         let known = self.doors.control.as_deref();
         let door = known.ok_or_else(|| not_running("control", "no path is known"))?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(HOST, "localhost")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(body));
+        let request = client::post(path, body).map_err(odd)?;
         self.send(door, "control", request, Duration::ZERO)
     }
 
@@ -145,24 +123,31 @@ impl Client {
         &self,
         door: &str,
         name: &str,
-        request: http::Result<Request<Full<Bytes>>>,
+        request: Request<Full<Bytes>>,
         wait: Duration,
     ) -> Result<Answer, CliError> {
-        let request = request.map_err(|error| CliError::Failed(error.to_string()))?;
-        // The timer can only be made inside the runtime.
-        let exchange =
-            async { tokio::time::timeout(PATIENCE + wait, exchange(door, request)).await };
-        match self.runtime.block_on(exchange) {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Fault::Connect(error))) => Err(not_running(name, &format!("{door}: {error}"))),
-            Ok(Err(Fault::Talk(error))) => Err(CliError::Failed(format!(
-                "the {name} door at {door} broke off: {error}"
-            ))),
-            Err(_) => Err(CliError::Failed(format!(
-                "the {name} door at {door} did not answer in time"
-            ))),
-        }
+        let exchange = client::exchange(door, request, PATIENCE + wait);
+        self.runtime
+            .block_on(exchange)
+            .map_err(|fault| match fault {
+                Fault::Connect(error) => not_running(name, &format!("{door}: {error}")),
+                Fault::Timeout(_) => {
+                    CliError::Failed(format!("the {name} door at {door} did not answer in time"))
+                }
+                fault => CliError::Failed(format!("the {name} door at {door} broke off: {fault}")),
+            })
     }
+}
+
+fn odd(fault: Fault) -> CliError {
+    CliError::Failed(fault.to_string())
+}
+
+fn set_bearer(request: &mut Request<Full<Bytes>>, secret: &Secret) -> Result<(), CliError> {
+    let value = HeaderValue::try_from(format!("Bearer {}", secret.expose()))
+        .map_err(|_| CliError::Failed("the secret has characters no header can hold".to_owned()))?;
+    request.headers_mut().insert(AUTHORIZATION, value);
+    Ok(())
 }
 
 /// What the daemon says of a problem.
@@ -170,40 +155,6 @@ pub fn detail(body: &Value, status: StatusCode) -> String {
     body["detail"]
         .as_str()
         .map_or_else(|| status.to_string(), str::to_owned)
-}
-
-enum Fault {
-    Connect(std::io::Error),
-    Talk(hyper::Error),
-}
-
-async fn exchange(door: &str, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
-    if door.starts_with('/') {
-        let stream = UnixStream::connect(door).await.map_err(Fault::Connect)?;
-        return talk(TokioIo::new(stream), request).await;
-    }
-    let stream = TcpStream::connect(door).await.map_err(Fault::Connect)?;
-    talk(TokioIo::new(stream), request).await
-}
-
-async fn talk<T>(stream: T, request: Request<Full<Bytes>>) -> Result<Answer, Fault>
-where
-    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-        .await
-        .map_err(Fault::Talk)?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(Fault::Talk)?;
-    let status = answer.status();
-    let body = answer
-        .into_body()
-        .collect()
-        .await
-        .map_err(Fault::Talk)?
-        .to_bytes();
-    connection.abort();
-    Ok(Answer { status, body })
 }
 
 fn told_doors(data_dir: &Path) -> Option<Doors> {

@@ -16,10 +16,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError, Environment, Loaded, RequestsConfig, WaldoConfig};
-use crate::http::body::BodyLimits;
-use crate::http::door::{Door, DoorMetrics, Limits};
+use crate::door::{self, BodyLimits, Door, DoorMetrics, Hosts, Limits, Routes};
 use crate::http::{
-    Control, Ingest, Query, Refusals, Routes, Secrets, Senders, control_routes, ingest_routes,
+    Control, Ingest, Query, Refusals, Secrets, Senders, control_routes, ingest_routes,
     query_routes, webhook_path,
 };
 use crate::metrics::Metrics;
@@ -259,8 +258,10 @@ impl Shared<'_> {
             store: self.store.clone(),
             metrics: Arc::clone(self.metrics),
             tokens,
-            hosts: config.hosts.clone(),
-            address: address.map(|address| address.ip()),
+            hosts: Hosts {
+                names: config.hosts.clone(),
+                address: address.map(|address| address.ip()),
+            },
             cors_origins: config.cors_origins.clone(),
             give_up_after: self.config.requests.give_up_after,
             queue_limits: (
@@ -304,7 +305,7 @@ impl OpenDoors {
             self.metrics.push((name, Arc::clone(&metrics)));
             let door = Door::new(name, socket.listener, self.limits.clone(), metrics);
             self.tasks
-                .spawn(crate::http::serve(door, routes, self.stopped.clone()));
+                .spawn(door::serve(door, routes, self.stopped.clone()));
         }
     }
 }

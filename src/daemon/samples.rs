@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::http::door::DoorMetrics;
+use crate::door::DoorMetrics;
 use crate::metrics::{Sample, Sampled};
 use crate::store::Store;
 

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use super::DaemonError;
 use super::files::{Doors, remove};
 use crate::config::Config;
-use crate::http::door::Listener;
+use crate::door::Listener;
 use crate::systemd::{self, Inherited};
 
 /// The daemon's user and group may speak to the control socket, nobody else.

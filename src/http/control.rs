@@ -12,12 +12,10 @@ use serde_json::value::RawValue;
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
-use super::Routes;
-use super::body::{BodyError, BodyLimits, read_body};
-use super::door::Peer;
 use super::reply::{Problem, SEQ_HEADER, json_bytes};
 use crate::domain::payload::MAX_CONTEXT_BYTES;
 use crate::domain::{Operation, Seq, State};
+use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::store::{Registration, Store};
 
 /// Bytes of a body that an app may send here.

@@ -13,12 +13,10 @@ use percent_encoding::percent_decode_str;
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
-use super::Routes;
 use super::auth::{Secrets, Senders, Signature};
-use super::body::{BodyError, BodyLimits, read_body};
-use super::door::Peer;
 use super::reply::{Problem, json_bytes};
 use crate::domain::{Digest, Seq, Source};
+use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::metrics::{IngestAnswer, Metrics};
 use crate::store::{Delivery, Store};
 

@@ -1,11 +1,10 @@
 //! The query door: a read-only JSON API for apps on this machine.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, HOST, HeaderName,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, HeaderName,
     HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode};
@@ -13,13 +12,12 @@ use percent_encoding::percent_decode_str;
 use warp::Filter;
 use warp::reply::Response as Reply;
 
-use super::Routes;
 use super::auth::Secrets;
-use super::door::Peer;
 use super::params::Params;
 use super::reply::Problem;
 use super::{customers, feed, health, requests, stream};
 use crate::domain::Seq;
+use crate::door::{Hosts, Peer, Routes};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -38,10 +36,8 @@ pub struct Query {
     pub metrics: Arc<Metrics>,
     /// Tokens that are asked for; `None` asks for none.
     pub tokens: Option<Secrets>,
-    /// Host names beside the loopback ones that requests may be for.
-    pub hosts: Vec<String>,
-    /// The address that the door listens on.
-    pub address: Option<IpAddr>,
+    /// What requests may be for.
+    pub hosts: Hosts,
     /// Web origins that may read.
     pub cors_origins: Vec<String>,
     /// How long past its deadline a request counts as expired.
@@ -213,7 +209,7 @@ impl Query {
             .peer
             .as_ref()
             .is_none_or(|peer| peer.address.is_some());
-        if over_tcp && !self.is_for_us(&asked.headers) {
+        if over_tcp && !self.hosts.include(&asked.headers) {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected_request",
@@ -237,32 +233,6 @@ impl Query {
             self.store.wait_projected(Seq(seq), MIN_SEQ_WITHIN).await?;
         }
         Ok((id, params))
-    }
-
-    /// A web page that had its own name pointed at this machine still asks for its own name.
-    fn is_for_us(&self, headers: &HeaderMap) -> bool {
-        let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
-            return false;
-        };
-        let name = match host.rsplit_once(':') {
-            Some((name, port))
-                if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() =>
-            {
-                name
-            }
-            _ => host,
-        };
-        let bare = name
-            .strip_prefix('[')
-            .and_then(|name| name.strip_suffix(']'))
-            .unwrap_or(name);
-        let literal = bare.parse::<IpAddr>().ok();
-        name.eq_ignore_ascii_case("localhost")
-            || literal.is_some_and(|address| address.is_loopback() || Some(address) == self.address)
-            || self
-                .hosts
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(bare))
     }
 
     fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {

@@ -18,9 +18,9 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::conn::{Conn, Phase, Wait};
-use super::door::{Limits, Listener, Peer, Shared, add_one};
 use super::socket::{Socket, Stream};
 use super::wire::Scanner;
+use super::{Limits, Listener, Peer, Shared, add_one};
 
 /// How long the rest of a refused request is read away after the answer.
 const LINGER: Duration = Duration::from_secs(1);

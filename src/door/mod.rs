@@ -1,8 +1,16 @@
-//! A door: one listener with its limits, driving one warp service over HTTP/1.1.
+//! A door: one listener with its limits, driving one warp service over HTTP/1.1. Knows nothing of what is served there.
 //!
 //! warp's own server has no limit on connections, no timer and no end to its stop, so every listener of ours is one of
 //! these. Here live the door's plain data and the task of one connection; who may stay is decided in `room`.
 //! Invariant: no request reaches a handler that the door has not admitted.
+
+mod body;
+mod conn;
+mod host;
+pub mod problem;
+mod room;
+mod socket;
+pub mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -26,16 +34,28 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tower_service::Service;
 
-pub use super::conn::RequestBody;
-use super::conn::{AnswerBody, BoxError, Conn};
-use super::room::Room;
-use super::socket::{Socket, Stream};
-use super::wire::{Fault, Finding, Verdict, check_host};
+pub use body::{BodyError, BodyLimits, read_body};
+pub use conn::RequestBody;
+pub use host::Hosts;
+pub use problem::Problem;
+
+use conn::{AnswerBody, BoxError, Conn};
+use room::Room;
+use socket::{Socket, Stream};
+use wire::{Fault, Finding, Verdict, check_host};
 
 /// hyper parses so many fields without allocating; a smaller limit is held by the scanner, a larger one costs.
 const FREE_FIELDS: usize = 100;
 /// hyper's least buffer.
 const LEAST_BUFFER: usize = 8192;
+
+/// The routes of a door.
+pub type Routes = warp::filters::BoxedFilter<(warp::reply::Response,)>;
+
+/// Serves a door until `stop` is true and the answers in flight are finished.
+pub async fn serve(door: Door, routes: Routes, stop: watch::Receiver<bool>) {
+    door.serve(warp::service(routes), stop).await;
+}
 
 /// The limits of one door.
 #[derive(Clone, Debug)]
@@ -83,7 +103,7 @@ pub enum Listener {
 }
 
 impl Listener {
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
@@ -163,13 +183,13 @@ pub struct DoorMetrics {
     pub panicked: AtomicU64,
 }
 
-pub(super) fn add_one(counter: &AtomicU64) {
+fn add_one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// What all connections of a door share.
 #[derive(Debug)]
-pub(super) struct Shared {
+struct Shared {
     http: http1::Builder,
     pub metrics: Arc<DoorMetrics>,
     pub stopping: AtomicBool,
