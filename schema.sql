@@ -38,7 +38,7 @@ CREATE TABLE verdicts (
   event                TEXT,               -- the raw name
   disposition          INTEGER NOT NULL,   -- 1 applied, 2 duplicate, 3 stale, 4 unrecognised, 5 quarantined
   origin               INTEGER NOT NULL,   -- 1 api, 2 dashboard
-  evidence             INTEGER NOT NULL,   -- 1 request_id, 2 pending_request, 3 own_flag_call, 4 none
+  evidence             INTEGER NOT NULL,   -- 1 request_id, 2 pending_request, 3 own_flag_call, 4 none, 5 gateway_answer
   duplicate_of         INTEGER,
   customer             INTEGER,            -- customers.key
   request              INTEGER,            -- requests.key

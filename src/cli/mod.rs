@@ -8,6 +8,7 @@ mod send;
 mod serve;
 mod setup;
 mod show;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +61,7 @@ enum Command {
     /// Post one made-up webhook to the running daemon
     Send(send::SendArgs),
     /// Tell how the daemon is
-    Status(show::StatusArgs),
+    Status(status::StatusArgs),
     /// List customers
     Customers(show::CustomersArgs),
     /// Show one customer with its timeline
@@ -209,7 +210,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Init(args) => setup::init(context, args),
         Command::WebhookUrl(args) => setup::webhook_url(context, args),
         Command::Send(args) => send::run(context, args),
-        Command::Status(args) => show::status(context, args),
+        Command::Status(args) => status::status(context, args),
         Command::Customers(args) => show::customers(context, args),
         Command::Customer(args) => show::customer(context, args),
         Command::Events(args) => show::events(context, args),

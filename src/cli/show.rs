@@ -20,11 +20,6 @@ const FOLLOW_SECONDS: u64 = 30;
 /// Items asked for at a time.
 const PAGE: usize = 500;
 
-/// Tell how the daemon is.
-#[derive(Debug, Args)]
-#[command(after_help = "Example: waldo-syncd status")]
-pub struct StatusArgs {}
-
 /// List customers, the last changed first.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: waldo-syncd customers --status REVIEW --limit 20")]
@@ -97,58 +92,6 @@ pub struct RequestsArgs {
     /// At most so many
     #[arg(long, default_value_t = 100)]
     limit: usize,
-}
-
-pub fn status(context: &Context, _: StatusArgs) -> Result<(), CliError> {
-    let client = client(context)?;
-    let stats: Value = client.get("/v1/stats", Duration::ZERO)?;
-    let ready = client.get_raw("/readyz", Duration::ZERO)?;
-    let trouble: Value = serde_json::from_slice(&ready.body).unwrap_or_default();
-    let is_ready = ready.status.is_success();
-    let mut out = io::stdout().lock();
-    if context.common.json {
-        let mut object = stats;
-        object["ready"] = is_ready.into();
-        object["trouble"] = if is_ready {
-            Value::Null
-        } else {
-            trouble["detail"].clone()
-        };
-        writeln!(out, "{object}")?;
-        return Ok(());
-    }
-    let ready = if is_ready {
-        "yes".to_owned()
-    } else {
-        format!("no: {}", text(&trouble["detail"]))
-    };
-    let seq = format!(
-        "{} (lag {})",
-        text(&stats["projectedSeq"]),
-        text(&stats["lag"])
-    );
-    let files = &stats["files"];
-    let file = format!(
-        "{} bytes (WAL {})",
-        text(&files["databaseBytes"]),
-        text(&files["walBytes"])
-    );
-    let mut table = table();
-    for (name, value) in [
-        ("ready", ready),
-        ("events", counted(&stats["events"], "byDisposition")),
-        ("customers", counted(&stats["customers"], "byStatus")),
-        ("requests", counted(&stats["requests"], "byState")),
-        ("overdue", text(&stats["overdue"])),
-        ("oldest open", or_none(text(&stats["oldestOpenAt"]))),
-        ("last webhook", or_none(text(&stats["lastWebhookAt"]))),
-        ("seq", seq),
-        ("file", file),
-    ] {
-        table.add_row(vec![name.to_owned(), value]);
-    }
-    writeln!(out, "{}", table.trim_fmt())?;
-    Ok(())
 }
 
 pub fn customers(context: &Context, args: CustomersArgs) -> Result<(), CliError> {
@@ -349,7 +292,7 @@ fn event_row(event: &Item) -> Vec<String> {
     .to_vec()
 }
 
-fn client(context: &Context) -> Result<Client, CliError> {
+pub(super) fn client(context: &Context) -> Result<Client, CliError> {
     let loaded = context.load(&[])?;
     Client::new(context, &loaded)
 }
@@ -419,7 +362,7 @@ fn print<const N: usize>(
     Ok(())
 }
 
-fn table() -> Table {
+pub(super) fn table() -> Table {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
@@ -428,7 +371,7 @@ fn table() -> Table {
 }
 
 /// A value of the daemon's own for a cell.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => printable(text),
@@ -436,24 +379,11 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn or_none(text: String) -> String {
+pub(super) fn or_none(text: String) -> String {
     if text.is_empty() {
         "none".to_owned()
     } else {
         text
-    }
-}
-
-fn counted(counts: &Value, by: &str) -> String {
-    let words = counts[by].as_object().into_iter().flatten();
-    let parts: Vec<_> = words
-        .map(|(word, number)| format!("{number} {}", printable(word)))
-        .collect();
-    let total = text(&counts["total"]);
-    if parts.is_empty() {
-        total
-    } else {
-        format!("{total}: {}", parts.join(", "))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only wiring: open the store, open the doors, tell that they are open, and stop in reverse.
 
 mod files;
+mod lookout;
 mod samples;
 mod secrets;
 mod sockets;
@@ -9,14 +10,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, ConfigError, Environment, Loaded, RequestsConfig, WaldoConfig};
+use crate::config::{Config, ConfigError, Environment, Loaded, WaldoConfig};
 use crate::door::{self, BodyLimits, Door, DoorMetrics, Hosts, Limits, Routes};
+use crate::http::errands::Errands;
 use crate::http::{
     Control, Ingest, Query, Refusals, Secrets, Senders, control_routes, ingest_routes,
     query_routes, webhook_path,
@@ -35,12 +36,6 @@ use sockets::{Socket, Sockets};
 
 /// Bytes of a body past its limit that are read and thrown away, so that its sender reads the answer.
 const DISCARD_BYTES: u64 = 16 << 20;
-
-/// How often the head of the chain is logged.
-const HEAD_EVERY: Duration = Duration::from_secs(24 * 3600);
-
-/// How long the writer may take to give the sign of life that the watchdog is fed for.
-const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the daemon did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -151,17 +146,19 @@ async fn serve(
         store,
         metrics: &metrics,
         stopped: &stopped,
+        errands: Arc::default(),
     };
     let ingest = shared.ingest(&secrets, &mut warnings)?;
     let query = shared.query(sockets.query.as_ref().and_then(Socket::tcp), &mut warnings)?;
     let mut open = OpenDoors::new(limits(config), stopped.clone());
+    let reads = query_routes(Arc::new(query.for_group()));
     let query = query_routes(Arc::new(query));
     open.door("query", sockets.query.take(), query.clone());
     open.door("query socket", sockets.query_socket.take(), query);
     open.door(
         "control",
         sockets.control.take(),
-        control_routes(Arc::new(shared.control())),
+        control_routes(Arc::new(shared.control()), reads),
     );
     open.door(
         "ingest",
@@ -194,8 +191,13 @@ async fn serve(
         data_dir.to_owned(),
         secrets,
     ));
-    helpers.spawn(feed_watchdog(store.clone()));
-    helpers.spawn(log_head(store.clone()));
+    helpers.spawn(lookout::feed_watchdog(store.clone()));
+    helpers.spawn(lookout::log_head(store.clone()));
+    helpers.spawn(lookout::look_out_for_silence(
+        store.clone(),
+        config.requests.silence_after,
+        config.requests.give_up_after,
+    ));
 
     let result = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
@@ -220,6 +222,7 @@ struct Shared<'a> {
     store: &'a Store,
     metrics: &'a Arc<Metrics>,
     stopped: &'a watch::Receiver<bool>,
+    errands: Arc<Errands>,
 }
 
 impl Shared<'_> {
@@ -268,6 +271,8 @@ impl Shared<'_> {
                 self.config.store.queue_events,
                 self.config.store.queue_bytes.bytes(),
             ),
+            errands: Arc::clone(&self.errands),
+            silence_after: self.config.requests.silence_after,
             stop: self.stopped.clone(),
         })
     }
@@ -275,8 +280,10 @@ impl Shared<'_> {
     fn control(&self) -> Control {
         Control {
             store: self.store.clone(),
+            errands: Arc::clone(&self.errands),
             deadline: self.config.requests.deadline,
             body_timeout: self.config.limits.body_timeout,
+            stop: self.stopped.clone(),
         }
     }
 }
@@ -378,10 +385,6 @@ pub fn unused_settings(config: &Config) -> Vec<String> {
         (config.retention.payloads.is_some(), "[retention]"),
         (config.gateway.listen.is_some(), "[gateway]"),
         (config.waldo != WaldoConfig::default(), "[waldo]"),
-        (
-            config.requests.silence_after != RequestsConfig::default().silence_after,
-            "[requests] silence_after",
-        ),
     ];
     settings
         .into_iter()
@@ -410,34 +413,4 @@ fn on_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal, DaemonErro
         address: "this process".to_owned(),
         source,
     })
-}
-
-/// Puts the head of the chain into the log, where nobody who alters the file can reach it.
-async fn log_head(store: Store) {
-    loop {
-        match store.head().await {
-            Ok(head) => log::info!(
-                "the log ends at event {} with the chain head {}",
-                head.seq,
-                head.value
-            ),
-            Err(error) => log::warn!("the chain head cannot be read: {error}"),
-        }
-        tokio::time::sleep(HEAD_EVERY).await;
-    }
-}
-
-/// Feeds systemd's watchdog, after each sign of life from the writer.
-async fn feed_watchdog(store: Store) {
-    let Some(every) = systemd::watchdog_every() else {
-        return;
-    };
-    loop {
-        // A disk that is full is trouble, but no reason to be killed for: the writer has answered.
-        match store.checkup(ALIVE_WITHIN.min(every)).await {
-            Err(error @ StoreError::NoAnswer) => log::error!("the watchdog is not fed: {error}"),
-            _ => systemd::alive(),
-        }
-        tokio::time::sleep(every).await;
-    }
 }

@@ -72,6 +72,14 @@ impl World {
         if self.is_stale(reading, customer, decision.request_id.as_deref()) {
             decision.disposition = Disposition::Stale;
         }
+        // What Waldo said before the customer's row last changed may be older than that change.
+        let version = customer.map_or(0, |customer| customer.version);
+        if reading.seen_version.is_some_and(|seen| seen != version) {
+            decision.disposition = Disposition::Stale;
+            decision
+                .problems
+                .push("seenVersion: the customer has changed since Waldo was asked".to_owned());
+        }
         decision
     }
 
@@ -133,8 +141,15 @@ impl World {
         decision: &mut Decision,
     ) {
         let own = match kind {
-            // Waldo's answer to a flag call is that call.
-            EventKind::Flag if event.source == Source::Gateway => true,
+            _ if event.source == Source::Gateway => {
+                decision.origin = Origin::Api;
+                decision.evidence = if kind == EventKind::Flag {
+                    Evidence::OwnFlagCall
+                } else {
+                    Evidence::GatewayAnswer
+                };
+                return;
+            }
             EventKind::Flag => own_flag_call(event, reading, customer).is_some(),
             _ => false,
         };

@@ -151,13 +151,24 @@ impl World {
                     request.settle(state, at);
                 }
             }
-            (EventKind::Onboard | EventKind::Flag | EventKind::Evaluation, _) if applied => {
+            (EventKind::Onboard | EventKind::Flag | EventKind::Evaluation, told) => {
+                // An answer that came late says nothing new of the outcome, but the call was made all the same.
+                if let Some(told) = told {
+                    match request.agrees(told.operation, reading.customer_id.as_deref()) {
+                        Ok(()) => request.register(reading, told, event.seq, at),
+                        Err(conflict) => verdict.problems.push(conflict.to_string()),
+                    }
+                } else if !applied {
+                    return;
+                }
                 let by = match (event.source, verdict.evidence) {
                     (Source::Poll, _) => SettledBy::Poll,
                     (Source::Webhook, Evidence::RequestId) => SettledBy::Webhook,
                     _ => SettledBy::Inferred,
                 };
-                request.hear(kind, reading, event.source != Source::Gateway, by, at);
+                if applied {
+                    request.hear(kind, reading, event.source != Source::Gateway, by, at);
+                }
             }
             _ => return,
         }

@@ -32,8 +32,10 @@ pub struct Reading {
     pub validation: Validation,
     /// `flag` of a flag event, `flagged` of an answer.
     pub flag: Option<bool>,
-    /// What an app told of a request (control events only).
+    /// What an app told of a request, or the gateway of the call that it forwarded.
     pub registration: Option<Registration>,
+    /// The version of the customer that Waldo was asked beside (polled events only).
+    pub seen_version: Option<u64>,
     /// The state that a request was settled with by hand (control events only).
     pub settled: Option<State>,
     /// What was wrong with known fields.
@@ -159,11 +161,8 @@ pub fn read(source: Source, body: &[u8], size: u64) -> Result<Reading, Unreadabl
     };
     match source {
         Source::Control => reader.control(&members, &mut reading),
-        // Waldo's answer to a flag call shows the status beside the flag, not inside `validation`.
-        Source::Gateway | Source::Poll if reading.validation.status.is_none() => {
-            reading.validation.status = reader.text(&members, "status").map(status_word);
-        }
-        Source::Webhook | Source::Gateway | Source::Poll => {}
+        Source::Gateway | Source::Poll => reader.answer(source, &members, &mut reading),
+        Source::Webhook => {}
     }
     reading.problems = reader.problems;
     Ok(reading)
@@ -367,8 +366,32 @@ impl Reader {
         })
     }
 
+    /// What only Waldo's answers say, and what was noted beside them.
+    fn answer(&mut self, source: Source, members: &Members<'_>, reading: &mut Reading) {
+        if reading.validation.status.is_none() {
+            // The answer to a flag call shows the status beside the flag, not inside `validation`.
+            reading.validation.status = self.text(members, "status").map(status_word);
+        }
+        if source == Source::Gateway {
+            self.registration(members, reading);
+        } else {
+            let version = self.integer(members, "seenVersion", "seenVersion");
+            reading.seen_version = version.and_then(|version| version.try_into().ok());
+        }
+    }
+
     /// What only apps say. The control door has checked it already; here it is read again, for the log is the source.
     fn control(&mut self, members: &Members<'_>, reading: &mut Reading) {
+        self.registration(members, reading);
+        if let Some(state) = self.text(members, "state") {
+            reading.settled = state
+                .parse()
+                .ok()
+                .filter(|state: &State| state.is_settled());
+        }
+    }
+
+    fn registration(&mut self, members: &Members<'_>, reading: &mut Reading) {
         if let Some(operation) = self.text(members, "operation") {
             let expects = members
                 .get("expects")
@@ -389,12 +412,6 @@ impl Reader {
                     .unwrap_or(0)
                     .saturating_mul(1000),
             });
-        }
-        if let Some(state) = self.text(members, "state") {
-            reading.settled = state
-                .parse()
-                .ok()
-                .filter(|state: &State| state.is_settled());
         }
     }
 }

@@ -109,6 +109,8 @@ words! {
         OwnFlagCall = 3 "own_flag_call",
         /// Nothing points to an own call.
         None = 4 "none",
+        /// It is Waldo's own answer to a call, which came through the gateway without a requestId.
+        GatewayAnswer = 5 "gateway_answer",
     }
 }
 

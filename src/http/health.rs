@@ -12,7 +12,8 @@ use super::params::Params;
 use super::query::{Asked, Query};
 use super::reply::{self, Problem, SEQ_HEADER};
 use crate::clock::now;
-use crate::domain::{Seq, State};
+use crate::domain::coverage::{COVERAGE_DAYS, silent_since};
+use crate::domain::{Seq, State, Timestamp};
 use crate::store::{At, Stats, StatsBucket};
 
 /// How long `/readyz` waits for a sign of life from the writer.
@@ -74,6 +75,9 @@ fn stats_view(query: &Query, seq: Seq, stats: &Stats) -> Value {
             .collect()
     };
     let (queued_events, queued_bytes) = query.store.queued();
+    let silent_since = query.silent_since(now(), stats);
+    let outbound = query.errands.outbound();
+    let coverage = &stats.coverage;
     json!({
         "projectedSeq": seq,
         "durableSeq": query.store.durable(),
@@ -94,8 +98,23 @@ fn stats_view(query: &Query, seq: Seq, stats: &Stats) -> Value {
         },
         "lastWebhookAt": stats.last_webhook_at,
         "lastBackup": null,
-        "lastPoll": null,
+        "lastPoll": outbound.as_ref().and_then(|outbound| outbound.last_poll_at),
+        "coverage": {
+            "days": COVERAGE_DAYS, "ratio": coverage.ratio(), "settled": coverage.settled(),
+            "byWebhook": coverage.by_webhook, "inferred": coverage.inferred, "byPoll": coverage.by_poll,
+            "manual": coverage.manual,
+        },
+        "silence": { "silent": silent_since.is_some(), "since": silent_since },
+        "outbound": outbound,
     })
+}
+
+impl Query {
+    /// Since when webhooks have been silent although requests wait, if for too long.
+    fn silent_since(&self, now: Timestamp, stats: &Stats) -> Option<Timestamp> {
+        let after = i64::try_from(self.silence_after.as_millis()).unwrap_or(i64::MAX);
+        silent_since(now, after, stats.waiting_since, stats.last_webhook_at)
+    }
 }
 
 pub(super) async fn healthz(
@@ -127,8 +146,14 @@ pub(super) async fn readyz(
         .checkup(CHECKUP_WITHIN)
         .await
         .map_err(|error| not_ready(error.to_string()))?;
+    // What keeps Waldo from being asked does not keep its webhooks from being taken.
+    let trouble = query
+        .errands
+        .outbound()
+        .and_then(|outbound| outbound.trouble);
+    let details: Vec<_> = trouble.into_iter().collect();
     Ok(reply::json(
-        &json!({ "status": "ready" }),
+        &json!({ "status": "ready", "details": details }),
         query.store.projected(),
     ))
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod control;
 mod customers;
+pub mod errands;
 mod feed;
 mod health;
 mod ingest;

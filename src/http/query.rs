@@ -13,6 +13,7 @@ use warp::Filter;
 use warp::reply::Response as Reply;
 
 use super::auth::Secrets;
+use super::errands::Errands;
 use super::params::Params;
 use super::reply::Problem;
 use super::{customers, feed, health, requests, stream};
@@ -28,7 +29,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
 /// What the query door needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Query {
     /// Where is read.
     pub store: Store,
@@ -42,6 +43,10 @@ pub struct Query {
     pub cors_origins: Vec<String>,
     /// How long past its deadline a request counts as expired.
     pub give_up_after: Duration,
+    /// What is to be asked of Waldo, and by whom.
+    pub errands: Arc<Errands>,
+    /// How long requests may wait without any webhook before that is worth a warning.
+    pub silence_after: Duration,
     /// Deliveries and bytes that may wait for the writer.
     pub queue_limits: (usize, u64),
     /// True when the daemon stops: nobody waits for news any longer.
@@ -173,6 +178,15 @@ where
 }
 
 impl Query {
+    /// The same for readers whom the mode of a socket has let in already.
+    #[must_use]
+    pub fn for_group(&self) -> Self {
+        Self {
+            tokens: None,
+            ..self.clone()
+        }
+    }
+
     async fn answer<H, F>(self: Arc<Self>, id: String, asked: Asked, handler: H) -> Reply
     where
         H: Fn(Arc<Self>, String, Params, Asked) -> F,

@@ -379,6 +379,20 @@ impl Store {
         Ok(Registered { seq, new })
     }
 
+    /// Records Waldo's answer to a call (`gateway`) or to a question (`poll`), as [`crate::domain::answer::outcome`]
+    /// reduced it, and returns once it is durable; it is usually visible then too.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn record_answer(&self, source: Source, outcome: String) -> Result<Seq, StoreError> {
+        let seq = self.append(Delivery::whole(source, outcome.into())).await?;
+        match self.wait_projected(seq, VISIBLE_WITHIN).await {
+            // It is on the disk, and that is all that the answer has to wait for.
+            Ok(()) | Err(StoreError::NotReached(_)) => Ok(seq),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Notes that an app called Waldo's flag endpoint, so that the webhook it causes is known as its echo.
     ///
     /// # Errors

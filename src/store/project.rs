@@ -14,8 +14,10 @@ use super::rows::{
     self, int, load_customer, load_request, load_seen, request_by_key, save_customer, save_request,
     seq, to_json, uint,
 };
+use crate::domain::coverage::day_of;
 use crate::domain::fold::{Event, Verdict, World};
 use crate::domain::payload::{self, Reading, Unreadable};
+use crate::domain::request::WaldoRequest;
 use crate::domain::rows::Rows;
 use crate::domain::{Digest, Disposition, EventKind, Seq, Source, Timestamp};
 
@@ -342,6 +344,7 @@ impl Projector {
         let before = (
             needs.customer_id.and_then(|id| status_of(world, id)),
             needs.request_id.and_then(|id| state_of(world, id)),
+            needs.request_id.and_then(|id| settlement_of(world, id)),
         );
         let open_before = open_requests(world, needs.customer_id);
         let verdict = world.step(event);
@@ -349,16 +352,21 @@ impl Projector {
             sums.moved("status", before.0, status_of(world, id));
         }
         match needs.request_id {
-            Some(id) => sums.moved("state", before.1, state_of(world, id)),
+            Some(id) => {
+                sums.moved("state", before.1, state_of(world, id));
+                sums.moved("settled", before.2, settlement_of(world, id));
+            }
             None => {
                 // An event may have been tied to an open request of the customer.
                 for (key, state) in open_before {
-                    let after = world.requests.by_key(key).and_then(|request| request.state);
+                    let after = world.requests.by_key(key);
+                    let state_after = after.and_then(|request| request.state);
                     sums.moved(
                         "state",
                         Some(state.to_string()),
-                        after.map(|state| state.to_string()),
+                        state_after.map(|state| state.to_string()),
                     );
+                    sums.moved("settled", None, after.and_then(settlement));
                 }
             }
         }
@@ -443,6 +451,16 @@ fn status_of(world: &World, id: &str) -> Option<String> {
         None => "(unknown)",
     };
     Some(word.to_owned())
+}
+
+/// The day and the way of a request's settlement, under which it is counted.
+fn settlement_of(world: &World, id: &str) -> Option<String> {
+    settlement(world.requests.get(id)?)
+}
+
+fn settlement(request: &WaldoRequest) -> Option<String> {
+    let day = day_of(request.settled_at?);
+    Some(format!("{day}:{}", request.settled_by?))
 }
 
 fn state_of(world: &World, id: &str) -> Option<String> {

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::rows::uint;
 use super::{At, Store, StoreError};
 use crate::domain::Timestamp;
+use crate::domain::coverage::{COVERAGE_DAYS, Coverage, day_of};
 
 /// Events in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub struct Stats {
     pub expired: u64,
     /// When the oldest open request was registered.
     pub oldest_open_at: Option<Timestamp>,
+    /// When the oldest open request that is not given up was registered.
+    pub waiting_since: Option<Timestamp>,
+    /// How the requests of the last days were settled.
+    pub coverage: Coverage,
     /// The last hour by minutes.
     pub last_hour: Vec<StatsBucket>,
     /// The last day by hours.
@@ -72,8 +77,9 @@ fn stats(
             .map(Timestamp),
         ..Stats::default()
     };
-    let mut counts =
-        connection.prepare_cached("SELECT kind, word, number FROM counts WHERE number > 0")?;
+    let mut counts = connection.prepare_cached(
+        "SELECT kind, word, number FROM counts WHERE kind <> 'settled' AND number > 0",
+    )?;
     let mut found = counts.query([])?;
     while let Some(row) = found.next()? {
         stats
@@ -108,11 +114,40 @@ fn stats(
         .prepare_cached(&format!("SELECT min(registered_at) {open}"))?
         .query_row([], |row| row.get::<_, Option<i64>>(0))?
         .map(Timestamp);
+    stats.waiting_since = connection
+        .prepare_cached(&format!(
+            "SELECT min(registered_at) {open} AND deadline_at >= ?1"
+        ))?
+        .query_row([now.0.saturating_sub(give_up_after_ms)], |row| {
+            row.get::<_, Option<i64>>(0)
+        })?
+        .map(Timestamp);
+    stats.coverage = coverage(connection, day_of(now))?;
     let minute = now.0.div_euclid(60_000);
     stats.last_hour = buckets(connection, minute - 59, minute, 1)?;
     let hour = minute.div_euclid(60);
     stats.last_day = buckets(connection, (hour - 23) * 60, hour * 60 + 59, 60)?;
     Ok(stats)
+}
+
+fn coverage(connection: &Connection, today: i64) -> Result<Coverage, StoreError> {
+    let mut coverage = Coverage::default();
+    let mut statement = connection
+        .prepare_cached("SELECT word, number FROM counts WHERE kind = 'settled' AND number > 0")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        let (word, number): (String, i64) = (row.get(0)?, row.get(1)?);
+        let Some((day, by)) = word.split_once(':') else {
+            continue;
+        };
+        let in_window = day
+            .parse()
+            .is_ok_and(|day: i64| (0..COVERAGE_DAYS).contains(&(today - day)));
+        if let (true, Ok(by)) = (in_window, by.parse()) {
+            coverage.add(by, uint(number));
+        }
+    }
+    Ok(coverage)
 }
 
 /// Events from one minute to another, in steps of so many minutes, empty steps included.

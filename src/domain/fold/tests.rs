@@ -2,6 +2,7 @@
 //!
 //! A `Tale` is a world with a clock of its own, all of whose rows stay at hand; its log can be folded again.
 
+mod answer;
 mod control;
 mod customer;
 mod disposition;

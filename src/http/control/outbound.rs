@@ -1,0 +1,84 @@
+//! The paths between those who want Waldo asked and the process that asks.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use warp::reply::Response as Reply;
+
+use super::facts::is_word;
+use super::{Asked, Control, bad, parse};
+use crate::http::errands::{Errand, NotTaken, Outbound, Report};
+use crate::http::reply::{Problem, json_bytes};
+
+/// The longest that a question may wait for its answer, in seconds.
+const MAX_WAIT_SECONDS: u64 = 60;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ErrandsBody {
+    #[serde(default)]
+    wait_seconds: u64,
+    outbound: Outbound,
+}
+
+impl Control {
+    pub(super) fn resync(&self, body: &[u8]) -> Result<Reply, Problem> {
+        let errand: Errand = parse(body)?;
+        if matches!(&errand, Errand::CustomerId(id) if !is_word(id)) {
+            return Err(bad("customerId: expected an id"));
+        }
+        match self.errands.add(errand) {
+            Ok(standing) => Ok(json_bytes(StatusCode::ACCEPTED, &standing)),
+            Err(NotTaken::NobodyThere) => Err(Problem::unavailable(
+                "no_outbound",
+                "no outbound process is connected that could ask Waldo; start `waldo-syncd outbound`, or `serve --outbound`",
+            )),
+            Err(NotTaken::TooMany) => Err(Problem::unavailable(
+                "too_many_errands",
+                "as much as may wait to be asked of Waldo is waiting",
+            )),
+        }
+    }
+
+    pub(super) async fn standing(&self, asked: Asked) -> Result<Reply, Problem> {
+        let unknown = || Problem::not_found("no such resync is known");
+        let id = asked.id.parse().map_err(|_| unknown())?;
+        let mut params = asked.params;
+        let wait = params.value("wait")?.unwrap_or(0);
+        params.finish()?;
+        if wait > MAX_WAIT_SECONDS {
+            let why = format!("expected 0 to {MAX_WAIT_SECONDS}");
+            return Err(Problem::bad_parameter("wait", why));
+        }
+        let waiting = self.errands.standing(id, Duration::from_secs(wait));
+        let standing = self.unless_stopped(waiting).await?;
+        Ok(json_bytes(StatusCode::OK, &standing.ok_or_else(unknown)?))
+    }
+
+    pub(super) async fn next_errand(&self, asked: Asked) -> Result<Reply, Problem> {
+        let body: ErrandsBody = parse(&asked.body)?;
+        let wait = Duration::from_secs(body.wait_seconds.min(MAX_WAIT_SECONDS));
+        let waiting = self.errands.next(body.outbound, wait);
+        Ok(match self.unless_stopped(waiting).await? {
+            Some((id, errand)) => {
+                json_bytes(StatusCode::OK, &json!({ "id": id, "errand": errand }))
+            }
+            None => json_bytes(StatusCode::OK, &json!({ "id": null, "errand": null })),
+        })
+    }
+
+    pub(super) fn report(&self, asked: &Asked) -> Result<Reply, Problem> {
+        let report: Report = parse(&asked.body)?;
+        let known = asked
+            .id
+            .parse()
+            .is_ok_and(|id| self.errands.report(id, report));
+        if known {
+            Ok(json_bytes(StatusCode::OK, &json!({})))
+        } else {
+            Err(Problem::not_found("no such errand is under way"))
+        }
+    }
+}
