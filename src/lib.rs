@@ -1,7 +1,7 @@
 //! waldo-syncd takes Waldo AI's webhooks durably into one SQLite file and serves what they mean to local apps.
 //!
 //! Arrows point inwards: `cli` → `daemon` → `http` → `store` → `domain`. `domain` holds the rules and does no I/O;
-//! `store` is the only place with SQL; warp is under `door`, `http` and `waldo` only; `door`, `config` and `metrics` are
+//! `store` is the only place with SQL; `waldo` speaks to Waldo and tells the daemon by its control socket; warp is under `door`, `http` and `waldo` only; `door`, `config` and `metrics` are
 //! leaves.
 
 pub mod cli;
@@ -16,3 +16,4 @@ pub mod logging;
 pub mod metrics;
 pub mod store;
 pub mod systemd;
+pub mod waldo;

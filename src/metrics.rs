@@ -39,6 +39,20 @@ pub struct IngestAnswer {
     pub status: u16,
 }
 
+/// By what kind of status calls through the gateway were answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GatewayAnswer {
+    /// `2xx` and so on.
+    pub status: &'static str,
+}
+
+/// Whether an answer that should be recorded was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Recorded {
+    /// `yes` or `no`.
+    pub recorded: &'static str,
+}
+
 /// The metrics of one daemon.
 #[derive(Debug)]
 pub struct Metrics {
@@ -47,6 +61,10 @@ pub struct Metrics {
     pub ingest_answers: Family<IngestAnswer, Counter<u64, AtomicU64>>,
     /// Time from the head of a delivery to its acknowledgement.
     pub acknowledgement_seconds: Histogram,
+    /// Calls through the gateway by the kind of status they were answered with, our own refusals among them.
+    pub gateway_calls: Family<GatewayAnswer, Counter<u64, AtomicU64>>,
+    /// Waldo's answers that were recorded, and that should have been.
+    pub gateway_answers: Family<Recorded, Counter<u64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -55,6 +73,8 @@ impl Default for Metrics {
         let acknowledgement_seconds = Histogram::new([
             0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
         ]);
+        let gateway_calls = Family::default();
+        let gateway_answers = Family::default();
         let mut registry = Registry::with_prefix("waldo_syncd");
         registry.register(
             "ingest_answers",
@@ -66,10 +86,22 @@ impl Default for Metrics {
             "Time from the head of a delivery to its acknowledgement",
             acknowledgement_seconds.clone(),
         );
+        registry.register(
+            "gateway_calls",
+            "Calls through the gateway by the kind of status of their answer",
+            gateway_calls.clone(),
+        );
+        registry.register(
+            "gateway_answers",
+            "Answers of Waldo's that were to be recorded, by whether they were",
+            gateway_answers.clone(),
+        );
         Self {
             registry: Mutex::new(registry),
             ingest_answers,
             acknowledgement_seconds,
+            gateway_calls,
+            gateway_answers,
         }
     }
 }

@@ -20,7 +20,7 @@ forbid "a door knows nothing of what it serves" \
   'crate::(store|http|waldo|daemon|cli|client|config|domain|metrics|systemd|logging)' src/door
 forbid "the client is a leaf" 'crate::' src/client.rs
 forbid "what speaks to Waldo speaks to the daemon by the control socket" \
-  'crate::(store|http|daemon|cli|systemd|logging)' src/waldo
+  'crate::(store|http|daemon|cli|systemd|logging)\b' src/waldo
 forbid "the doors do not know the wiring" 'crate::(waldo|daemon|cli|client|systemd|logging)' src/http
 forbid "the configuration is a leaf" 'crate::(store|http|daemon|cli|domain|metrics|systemd|logging)' src/config
 forbid "the metrics are a leaf" 'crate::(store|http|daemon|cli|domain|config|systemd|logging)' src/metrics.rs

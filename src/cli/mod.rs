@@ -4,6 +4,7 @@ mod client;
 mod control;
 mod file;
 mod item;
+mod outbound;
 mod send;
 mod serve;
 mod setup;
@@ -54,6 +55,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Outbound(outbound::OutboundArgs),
     /// Write a commented configuration and a fresh secret; overwrites nothing
     Init(setup::InitArgs),
     /// Show the URL to paste into Waldo's dashboard, or change its secret
@@ -207,6 +209,7 @@ pub fn main() -> ExitCode {
 fn run(context: &Context, command: Command) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => serve::run(context, args),
+        Command::Outbound(args) => outbound::run(context, args),
         Command::Init(args) => setup::init(context, args),
         Command::WebhookUrl(args) => setup::webhook_url(context, args),
         Command::Send(args) => send::run(context, args),

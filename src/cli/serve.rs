@@ -22,6 +22,12 @@ pub struct ServeArgs {
     /// Path of the control socket
     #[arg(long, value_name = "PATH")]
     control: Option<String>,
+    /// Run the gateway to Waldo in this process too
+    #[arg(long)]
+    outbound: bool,
+    /// Where apps call Waldo through [usual: 127.0.0.1:7313]
+    #[arg(long, value_name = "ADDR", requires = "outbound")]
+    gateway: Option<String>,
     /// Write where the doors are to this file once they are open
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
@@ -32,6 +38,7 @@ pub fn run(context: &Context, args: ServeArgs) -> Result<(), CliError> {
         ("ingest.listen", args.ingest),
         ("query.listen", args.query),
         ("control.path", args.control),
+        ("gateway.listen", args.gateway),
     ];
     let flags: Vec<_> = keys
         .into_iter()
@@ -42,6 +49,7 @@ pub fn run(context: &Context, args: ServeArgs) -> Result<(), CliError> {
     let options = ServeOptions {
         ready_file: args.ready_file,
         on_terminal: std::io::stderr().is_terminal(),
+        outbound: args.outbound,
     };
     // The writer has a thread of its own; more than a few workers only take the processor from it.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

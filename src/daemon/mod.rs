@@ -2,6 +2,7 @@
 
 mod files;
 mod lookout;
+mod outbound;
 mod samples;
 mod secrets;
 mod sockets;
@@ -25,11 +26,14 @@ use crate::http::{
 use crate::metrics::Metrics;
 use crate::store::{Options, Store, StoreError};
 use crate::systemd;
+use crate::waldo::upstream::UpstreamError;
 
 pub use files::{DOORS_FILE, Doors, write_whole};
+pub use outbound::{OutboundOptions, run as run_outbound};
 pub use secrets::{fresh_secret, make_secret};
 
 use files::remove;
+use outbound::{Outbound, Parts};
 use samples::{DoorSamples, StoreSamples};
 use secrets::{ensure_secrets, follow_secrets, signature};
 use sockets::{Socket, Sockets};
@@ -64,6 +68,15 @@ pub enum DaemonError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The way to Waldo cannot be made.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The outbound role has neither of its works.
+    #[error(
+        "outbound has nothing to do: give the gateway an address ([gateway] listen = \"127.0.0.1:7313\", or --gateway), or \
+         credentials for Waldo ([waldo] api_key_file and client_secret_file)"
+    )]
+    NothingOutbound,
     /// The writer ended while the daemon ran.
     #[error("the writer ended by a fault; what was acknowledged is on the disk")]
     WriterEnded,
@@ -89,6 +102,8 @@ pub struct ServeOptions {
     pub ready_file: Option<PathBuf>,
     /// Whether a person is watching who may be shown the webhook URL.
     pub on_terminal: bool,
+    /// Whether the outbound role runs in this process too.
+    pub outbound: bool,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -135,11 +150,25 @@ async fn serve(
     let mut terminate = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
     let control_path = environment.control_path(&config.control, data_dir);
-    let mut sockets = Sockets::open(config, &control_path)?;
+    let mut sockets = Sockets::open(config, &control_path, options.outbound)?;
     let doors = sockets.doors();
 
     let (stop, stopped) = watch::channel(false);
+    // The outbound role writes by the control door to its end, so that door is closed after it.
+    let (stop_control, control_stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
+    let outbound = if options.outbound {
+        let parts = Parts {
+            config,
+            environment,
+            control: doors.control.clone().unwrap_or_default(),
+            metrics: Arc::clone(&metrics),
+        };
+        let socket = sockets.gateway.take();
+        Some(Outbound::open(parts, socket, &mut warnings)?)
+    } else {
+        None
+    };
     let shared = Shared {
         config,
         environment,
@@ -155,24 +184,35 @@ async fn serve(
     let query = query_routes(Arc::new(query));
     open.door("query", sockets.query.take(), query.clone());
     open.door("query socket", sockets.query_socket.take(), query);
+    open.stopped = control_stopped;
     open.door(
         "control",
         sockets.control.take(),
         control_routes(Arc::new(shared.control()), reads),
     );
+    open.stopped = stopped.clone();
     open.door(
         "ingest",
         sockets.ingest.take(),
         ingest_routes(Arc::new(ingest)),
     );
     metrics.sample(Arc::new(StoreSamples(store.clone())));
+    let gateway = outbound.as_ref().and_then(Outbound::door_metrics);
+    open.metrics
+        .extend(gateway.map(|metrics| ("gateway", metrics)));
     metrics.sample(Arc::new(DoorSamples(open.metrics)));
     warnings.extend(unused_settings(config));
     warnings.extend(open_doors_warnings(config));
     for warning in &warnings {
         log::warn!("{warning}");
     }
+    let outbound = outbound.map(|outbound| tokio::spawn(outbound.run(stopped.clone())));
     announce(&doors, data_dir, options)?;
+    if outbound.is_none() && is_for_outbound(config) {
+        log::info!(
+            "[gateway] and [waldo] are for `waldo-syncd outbound`, or for `serve --outbound`: this process calls nobody"
+        );
+    }
     if let (Some(socket), false) = (&config.query.socket, config.query.listen.is_empty()) {
         log::info!("the query door is open at {} too", socket.display());
     }
@@ -209,6 +249,12 @@ async fn serve(
         log::info!("stopping on {signal}: answers in flight are finished first");
     }
     stop.send_replace(true);
+    if let Some(outbound) = outbound
+        && outbound.await.is_err()
+    {
+        log::error!("the outbound role did not stop cleanly");
+    }
+    stop_control.send_replace(true);
     while open.tasks.join_next().await.is_some() {}
     helpers.shutdown().await;
     sockets.remove_files();
@@ -357,6 +403,17 @@ pub fn open_doors_warnings(config: &Config) -> Vec<String> {
             query.listen
         ));
     }
+    if let Some(listen) = config
+        .gateway
+        .listen
+        .as_ref()
+        .filter(|listen| !loopback(listen))
+    {
+        warnings.push(format!(
+            "[gateway] listen = {listen}: other machines can call Waldo through this one, with its credentials where they \
+             are configured; listen on 127.0.0.1"
+        ));
+    }
     if !loopback(&config.ingest.listen) {
         warnings.push(format!(
             "[ingest] listen = {}: there is no TLS here, and the secret crosses the network in the clear; put a TLS proxy \
@@ -376,6 +433,11 @@ pub fn open_doors_warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
+/// Whether something is configured that only the outbound role does.
+fn is_for_outbound(config: &Config) -> bool {
+    config.gateway.listen.is_some() || config.waldo != WaldoConfig::default()
+}
+
 /// What is configured but not done by this version, so that nobody relies on it.
 #[must_use]
 pub fn unused_settings(config: &Config) -> Vec<String> {
@@ -383,8 +445,10 @@ pub fn unused_settings(config: &Config) -> Vec<String> {
     let settings = [
         (config.backup.dir.is_some(), "[backup]"),
         (config.retention.payloads.is_some(), "[retention]"),
-        (config.gateway.listen.is_some(), "[gateway]"),
-        (config.waldo != WaldoConfig::default(), "[waldo]"),
+        (
+            config.waldo.poll_concurrency != WaldoConfig::default().poll_concurrency,
+            "[waldo] poll_concurrency",
+        ),
     ];
     settings
         .into_iter()

@@ -15,7 +15,7 @@ use super::DaemonError;
 use super::files::{Doors, remove};
 use crate::config::Config;
 use crate::door::Listener;
-use crate::systemd::{self, Inherited};
+use crate::systemd;
 
 /// The daemon's user and group may speak to the control socket, nobody else.
 const CONTROL_MODE: u32 = 0o660;
@@ -39,16 +39,18 @@ pub(super) struct Sockets {
     pub(super) query: Option<Socket>,
     pub(super) query_socket: Option<Socket>,
     pub(super) control: Option<Socket>,
+    pub(super) gateway: Option<Socket>,
     made: Vec<PathBuf>,
 }
 
 impl Sockets {
-    pub(super) fn open(config: &Config, control_path: &Path) -> Result<Self, DaemonError> {
-        let mut inherited = systemd::inherited_sockets().map_err(|source| DaemonError::Door {
-            door: "inherited",
-            address: "LISTEN_FDS".to_owned(),
-            source,
-        })?;
+    /// The daemon's, and the gateway's if the outbound role is run too.
+    pub(super) fn open(
+        config: &Config,
+        control_path: &Path,
+        outbound: bool,
+    ) -> Result<Self, DaemonError> {
+        let mut inherited = inherited_sockets()?;
         let ingest = open_tcp("ingest", &config.ingest.listen, &mut inherited)?;
         let query = if config.query.listen.is_empty() && !inherited.contains_key("query") {
             None
@@ -62,8 +64,13 @@ impl Sockets {
             .map(|path| open_unix("query socket", path, config.query.socket_mode.0))
             .transpose()?;
         let control = match inherited.remove("control") {
-            Some(Inherited::Unix(socket)) => inherited_unix("control", socket)?,
+            Some(systemd::Inherited::Unix(socket)) => inherited_unix("control", socket)?,
             _ => open_unix("control", control_path, CONTROL_MODE)?,
+        };
+        let gateway = if outbound {
+            gateway_socket(config, &mut inherited)?
+        } else {
+            None
         };
         let made = query_socket
             .iter()
@@ -75,6 +82,7 @@ impl Sockets {
             query,
             query_socket,
             control: Some(control),
+            gateway,
             made,
         })
     }
@@ -86,7 +94,7 @@ impl Sockets {
             ingest: address(&self.ingest),
             query: address(&self.query).or(address(&self.query_socket)),
             control: address(&self.control),
-            gateway: None,
+            gateway: address(&self.gateway),
         }
     }
 
@@ -97,10 +105,34 @@ impl Sockets {
     }
 }
 
+/// Sockets by their names.
+type Inherited = BTreeMap<String, systemd::Inherited>;
+
+/// The sockets that systemd opened.
+pub(super) fn inherited_sockets() -> Result<Inherited, DaemonError> {
+    systemd::inherited_sockets().map_err(|source| DaemonError::Door {
+        door: "inherited",
+        address: "LISTEN_FDS".to_owned(),
+        source,
+    })
+}
+
+/// The gateway's listener, if one is configured or inherited.
+pub(super) fn gateway_socket(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<Option<Socket>, DaemonError> {
+    match &config.gateway.listen {
+        Some(listen) => open_tcp("gateway", listen, inherited).map(Some),
+        None if inherited.contains_key("gateway") => open_tcp("gateway", "", inherited).map(Some),
+        None => Ok(None),
+    }
+}
+
 fn open_tcp(
     door: &'static str,
     address: &str,
-    inherited: &mut BTreeMap<String, Inherited>,
+    inherited: &mut Inherited,
 ) -> Result<Socket, DaemonError> {
     let failed = |source| DaemonError::Door {
         door,
@@ -108,8 +140,8 @@ fn open_tcp(
         source,
     };
     let socket = match inherited.remove(door) {
-        Some(Inherited::Unix(socket)) => return inherited_unix(door, socket),
-        Some(Inherited::Tcp(socket)) => socket,
+        Some(systemd::Inherited::Unix(socket)) => return inherited_unix(door, socket),
+        Some(systemd::Inherited::Tcp(socket)) => socket,
         None => std::net::TcpListener::bind(address).map_err(failed)?,
     };
     socket.set_nonblocking(true).map_err(failed)?;

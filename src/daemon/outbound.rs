@@ -1,0 +1,198 @@
+//! The outbound role: what opens connections to Waldo. A process of its own, or part of `serve`, where it speaks to the
+//! daemon by the control socket all the same.
+//!
+//! Invariant: nothing outside this role has Waldo's credentials or a way to Waldo.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::SignalKind;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::files::write_whole;
+use super::sockets::{Socket, gateway_socket, inherited_sockets};
+use super::{DaemonError, limits, on_signal, open_doors_warnings};
+use crate::config::{Config, Environment, Loaded};
+use crate::door::{Door, DoorMetrics, Hosts, Limits};
+use crate::metrics::Metrics;
+use crate::systemd;
+use crate::waldo::{Gateway, Login, Recorder, Times, Upstream};
+
+/// What `outbound` is told beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundOptions {
+    /// Where to write where the gateway is.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Runs the outbound role as a process of its own until it is told to stop.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(
+    loaded: &Loaded,
+    environment: &Environment,
+    options: &OutboundOptions,
+) -> Result<(), DaemonError> {
+    let config = &loaded.config;
+    let mut warnings = loaded.warnings.clone();
+    let mut terminate = on_signal(SignalKind::terminate())?;
+    let mut interrupt = on_signal(SignalKind::interrupt())?;
+    let control = environment.control_path(&config.control, &environment.data_dir(&config.store)?);
+    let parts = Parts {
+        config,
+        environment,
+        control: control.display().to_string(),
+        metrics: Arc::default(),
+    };
+    let socket = gateway_socket(config, &mut inherited_sockets()?)?;
+    let outbound = Outbound::open(parts, socket, &mut warnings)?;
+    warnings.extend(open_doors_warnings(config));
+    for warning in &warnings {
+        log::warn!("{warning}");
+    }
+    let address = outbound.address();
+    if let Some(address) = &address {
+        log::info!("the gateway door is open at {address}");
+    }
+    if std::os::unix::net::UnixStream::connect(&control).is_err() {
+        log::warn!(
+            "no daemon answers at the control socket {} yet: what Waldo answers is not recorded until one does",
+            control.display()
+        );
+    }
+    if let Some(path) = &options.ready_file {
+        write_whole(path, &serde_json::json!({ "gateway": address }).to_string())?;
+    }
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(outbound.run(stopped));
+    let mut helpers = JoinSet::new();
+    helpers.spawn(feed_watchdog());
+    systemd::ready();
+    let signal = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    systemd::stopping();
+    log::info!("stopping on {signal}: calls in flight are finished first");
+    stop.send_replace(true);
+    if running.await.is_err() {
+        log::error!("the outbound role did not stop cleanly");
+    }
+    helpers.shutdown().await;
+    Ok(())
+}
+
+async fn feed_watchdog() {
+    let Some(every) = systemd::watchdog_every() else {
+        return;
+    };
+    loop {
+        systemd::alive();
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// What the role is made from.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) environment: &'a Environment,
+    /// The path of the control socket.
+    pub(super) control: String,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// The role, ready to run: a gateway if one is configured. What asks Waldo by itself has its place here too.
+pub(super) struct Outbound {
+    gateway: Option<OpenGateway>,
+    limits: Limits,
+}
+
+struct OpenGateway {
+    socket: Socket,
+    gateway: Arc<Gateway>,
+    metrics: Arc<DoorMetrics>,
+}
+
+impl Outbound {
+    /// Reads the credentials and finds the way to Waldo. No connection is opened yet.
+    pub(super) fn open(
+        parts: Parts<'_>,
+        socket: Option<Socket>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, DaemonError> {
+        let config = parts.config;
+        let credentials = config.waldo.credentials(parts.environment, warnings)?;
+        if socket.is_none() && credentials.is_none() {
+            return Err(DaemonError::NothingOutbound);
+        }
+        if socket.is_none() {
+            warnings.push(
+                "[waldo]: there are credentials but no gateway ([gateway] listen), and this version does not ask Waldo by \
+                 itself yet: there is nothing to do"
+                    .to_owned(),
+            );
+        }
+        let upstream = Upstream::new(&config.waldo.api_url, Times::default())?;
+        let login = credentials.map(|credentials| Login::new(upstream.clone(), credentials));
+        let gateway = socket.map(|socket| OpenGateway {
+            gateway: Arc::new(Gateway::new(
+                upstream,
+                login,
+                Recorder::new(&parts.control, Arc::clone(&parts.metrics)),
+                parts.metrics,
+                Hosts {
+                    names: Vec::new(),
+                    address: socket.tcp().map(|address| address.ip()),
+                },
+                config.limits.max_connections,
+            )),
+            socket,
+            metrics: Arc::default(),
+        });
+        Ok(Self {
+            gateway,
+            limits: limits(config),
+        })
+    }
+
+    /// Where the gateway is.
+    pub(super) fn address(&self) -> Option<String> {
+        let gateway = self.gateway.as_ref()?;
+        Some(gateway.socket.address.clone())
+    }
+
+    /// What the gateway's door counts.
+    pub(super) fn door_metrics(&self) -> Option<Arc<DoorMetrics>> {
+        let gateway = self.gateway.as_ref()?;
+        Some(Arc::clone(&gateway.metrics))
+    }
+
+    /// Works until `stop` is true and what was begun is finished.
+    pub(super) async fn run(self, stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        if let Some(gateway) = self.gateway {
+            tasks.spawn(gateway.serve(self.limits, stop.clone()));
+        }
+        let mut stopped = stop;
+        let _ = stopped.wait_for(|stop| *stop).await;
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl OpenGateway {
+    async fn serve(self, limits: Limits, stop: watch::Receiver<bool>) {
+        let drain = limits.drain_timeout;
+        let mut stopped = stop.clone();
+        let deadline = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+            Instant::now() + drain
+        };
+        let door = Door::new("gateway", self.socket.listener, limits, self.metrics);
+        let ((), deadline) = tokio::join!(door.serve(self.gateway.service(), stop), deadline);
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.gateway.finish(left).await;
+    }
+}

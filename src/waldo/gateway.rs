@@ -1,0 +1,413 @@
+//! The gateway: what an app asks goes to Waldo as it is, and Waldo's answer comes back as it is.
+//!
+//! Invariants: an answer that is to be recorded reaches the app after it was recorded, or says that it was not; a call whose
+//! app hung up is finished and recorded all the same; nothing of a call is kept here or logged.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::login::{self, LOGIN_PATH, Login, LoginFault, Token, error_code};
+use super::recording::{self, NotRecorded, Recorder, recorded_path};
+use super::upstream::{Body, CallError, Held, Upstream, hold, whole};
+use crate::door::{Hosts, Peer, Problem, RequestBody};
+use crate::metrics::{GatewayAnswer, Metrics};
+
+/// A request's body up to this size is held, so that the call can be made again with a fresh token.
+const HELD_BYTES: u64 = 64 * 1024;
+/// On an answer that should have been recorded and was not.
+const RECORDED: HeaderName = HeaderName::from_static("waldo-syncd-recorded");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What the gateway works with.
+#[derive(Debug)]
+pub struct Gateway {
+    upstream: Upstream,
+    login: Option<Login>,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    hosts: Hosts,
+    /// Places for calls that are finished whether or not their app waits.
+    places: Arc<Semaphore>,
+    /// How many there are.
+    all_places: u32,
+}
+
+/// One call on its way.
+struct Call {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+    body: Body,
+    /// Bytes of the body, where that is known.
+    length: Option<u64>,
+}
+
+/// An answer, and when the call was sent that it answers.
+struct Answered {
+    response: Response<Body>,
+    sent_at: Instant,
+}
+
+impl Gateway {
+    /// Forwards by this way; with `login`, adds a token where the app brings none. `max_calls` are finished at a time
+    /// though their apps may be gone.
+    #[must_use]
+    pub fn new(
+        upstream: Upstream,
+        login: Option<Login>,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+        hosts: Hosts,
+        max_calls: usize,
+    ) -> Self {
+        let all_places = u32::try_from(max_calls).unwrap_or(u32::MAX);
+        Self {
+            upstream,
+            login,
+            recorder,
+            metrics,
+            hosts,
+            places: Arc::new(Semaphore::new(max_calls)),
+            all_places,
+        }
+    }
+
+    /// The service for its door.
+    #[must_use]
+    pub fn service(self: &Arc<Self>) -> GatewayService {
+        GatewayService(Arc::clone(self))
+    }
+
+    /// Waits for the calls that are finished without their app, and takes no more of them.
+    pub async fn finish(&self, within: Duration) {
+        let all = self.places.acquire_many(self.all_places);
+        if tokio::time::timeout(within, all).await.is_err() {
+            let left = (self.all_places as usize).saturating_sub(self.places.available_permits());
+            log::warn!(
+                "gateway: {left} calls were not finished in time; answers to them are not recorded"
+            );
+        }
+        self.places.close();
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<RequestBody>) -> Response<Body> {
+        let metrics = Arc::clone(&self.metrics);
+        let answer = match self.guard(&request) {
+            Ok(()) => self.call(request).await,
+            Err(problem) => Err(problem),
+        };
+        let response = answer.unwrap_or_else(from_problem);
+        let status = match response.status().as_u16() {
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        metrics
+            .gateway_calls
+            .get_or_create(&GatewayAnswer { status })
+            .inc();
+        response
+    }
+
+    /// Keeps web pages out: those that had their name pointed at this machine, and those that send requests elsewhere.
+    fn guard(&self, request: &Request<RequestBody>) -> Result<(), Problem> {
+        let headers = request.headers();
+        let over_tcp = request
+            .extensions()
+            .get::<Peer>()
+            .is_none_or(|peer| peer.address.is_some());
+        if over_tcp && !self.hosts.include(headers) {
+            return Err(Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "this door answers for localhost",
+            ));
+        }
+        if is_foreign(headers) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "foreign_origin",
+                "web pages of other origins may not call Waldo through this machine",
+            ));
+        }
+        if request.method() == Method::CONNECT {
+            return Err(Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this is a gateway to one host, not a proxy",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn call(
+        self: Arc<Self>,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Body>, Problem> {
+        let (head, body) = request.into_parts();
+        let path = recorded_path(&head.method, head.uri.path());
+        let sized = !head.headers.contains_key(TRANSFER_ENCODING);
+        let call = Call {
+            length: body.size_hint().exact().filter(|_| sized),
+            method: head.method,
+            target: head.uri,
+            headers: head.headers,
+            body: body.boxed_unsync(),
+        };
+        let Some(path) = path else {
+            // Whoever hangs up ends this with it.
+            return self.forward(call).await.map(|answered| answered.response);
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let detail = "as many calls as may be are being finished for apps that hung up";
+            return Err(Problem::unavailable("gateway_busy", detail));
+        };
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            let answer = self.forward_and_record(path, call, place).await;
+            // Where nobody listens any longer, it was recorded all the same.
+            let _ = tell.send(answer);
+        });
+        told.await.unwrap_or_else(|_| {
+            let detail = "the call was broken off by a fault";
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                detail,
+            ))
+        })
+    }
+
+    /// Forwards a call whose answer is to be recorded, and gives the answer when that is done.
+    async fn forward_and_record(
+        &self,
+        path: &'static str,
+        mut call: Call,
+        _place: OwnedSemaphorePermit,
+    ) -> Result<Response<Body>, Problem> {
+        let identity = HeaderValue::from_static("identity");
+        call.headers.insert(ACCEPT_ENCODING, identity);
+        let Answered { response, sent_at } = self.forward(call).await?;
+        if !response.status().is_success() {
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        let (body, recorded) = match hold(body, recording::MAX_ANSWER_BYTES).await {
+            Ok(Held::Whole(body)) => {
+                let took = sent_at.elapsed();
+                let kept = self
+                    .recorder
+                    .record(path, head.status, &head.headers, &body, took);
+                (whole(body.clone()), kept.await)
+            }
+            Ok(Held::Larger(body)) => {
+                self.recorder.missed(path, NotRecorded::TooLarge);
+                (body, false)
+            }
+            Err(error) => {
+                self.recorder.missed(path, NotRecorded::BrokenOff);
+                return Err(of_call(&error).with(RECORDED, HeaderValue::from_static("false")));
+            }
+        };
+        let mut response = Response::from_parts(head, body);
+        if !recorded {
+            let no = HeaderValue::from_static("false");
+            response.headers_mut().insert(RECORDED, no);
+        }
+        Ok(response)
+    }
+
+    /// Forwards a call, with a token of ours if the app brings none.
+    async fn forward(&self, mut call: Call) -> Result<Answered, Problem> {
+        let login = self.login.as_ref().filter(|_| call.wants_token());
+        let Some(login) = login else {
+            return self.send(call).await;
+        };
+        let held = call.hold().await?;
+        let mut token = self.add_token(login, &mut call).await?;
+        let again = held.map(|body| call.again(body));
+        let mut answered = self.send(call).await?;
+        login.take_fresh(&token, &answered.response);
+        if answered.response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answered);
+        }
+        let invalid;
+        (answered.response, invalid) = says_invalid_token(answered.response).await?;
+        if invalid
+            && login.give_up(&token)
+            && let Some(mut again) = again
+        {
+            token = self.add_token(login, &mut again).await?;
+            answered = self.send(again).await?;
+            login.take_fresh(&token, &answered.response);
+        }
+        Ok(answered)
+    }
+
+    async fn add_token(&self, login: &Login, call: &mut Call) -> Result<Token, Problem> {
+        let token = login.token().await.map_err(|fault| of_login(&fault))?;
+        call.headers.insert(AUTHORIZATION, token.header());
+        Ok(token)
+    }
+
+    async fn send(&self, call: Call) -> Result<Answered, Problem> {
+        let mut request = Request::new(call.body);
+        *request.method_mut() = call.method;
+        *request.uri_mut() = call.target;
+        *request.headers_mut() = call.headers;
+        let sent_at = Instant::now();
+        let response = self.upstream.send(request).await;
+        let response = response.map_err(|error| of_call(&error))?;
+        Ok(Answered { response, sent_at })
+    }
+}
+
+impl Call {
+    /// A login of the app's own needs no token, and its own token goes before ours.
+    fn wants_token(&self) -> bool {
+        !self.headers.contains_key(AUTHORIZATION) && self.target.path() != LOGIN_PATH
+    }
+
+    /// Takes a small body into memory, for a second try. A large or endless one stays as it is.
+    async fn hold(&mut self) -> Result<Option<Bytes>, Problem> {
+        if self.length.is_none_or(|length| length > HELD_BYTES) {
+            return Ok(None);
+        }
+        let body = std::mem::take(&mut self.body).collect().await;
+        let broken = |_| of_call(&CallError::RequestBroken);
+        let body = body.map_err(broken)?.to_bytes();
+        self.body = whole(body.clone());
+        Ok(Some(body))
+    }
+
+    /// The same call with this body.
+    fn again(&self, body: Bytes) -> Self {
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: whole(body),
+            length: self.length,
+        }
+    }
+}
+
+/// Whether a web page of another origin has sent this. Browsers put these fields on what pages send; no app needs to.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(HOST)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let own = |origin: &HeaderValue| {
+        origin
+            .as_bytes()
+            .strip_prefix(b"http://")
+            .is_some_and(|name| name == host)
+    };
+    let from_elsewhere = |site: &HeaderValue| {
+        let site = site.as_bytes().trim_ascii();
+        site.eq_ignore_ascii_case(b"cross-site") || site.eq_ignore_ascii_case(b"same-site")
+    };
+    !headers.get_all(ORIGIN).iter().all(own)
+        || headers.get_all(SEC_FETCH_SITE).iter().any(from_elsewhere)
+}
+
+/// Whether Waldo says that it does not take a token; the answer stays whole. One that cannot be read says no more than its
+/// status, and that status has no other meaning on Waldo's pages.
+async fn says_invalid_token(answer: Response<Body>) -> Result<(Response<Body>, bool), Problem> {
+    let (head, body) = answer.into_parts();
+    let held = hold(body, login::MAX_ANSWER_BYTES).await;
+    let (body, invalid) = match held.map_err(|error| of_call(&error))? {
+        Held::Whole(body) => {
+            let invalid = error_code(&body).is_none_or(|code| code == "INVALID_TOKEN");
+            (whole(body), invalid)
+        }
+        Held::Larger(body) => (body, false),
+    };
+    Ok((Response::from_parts(head, body), invalid))
+}
+
+fn of_call(error: &CallError) -> Problem {
+    match error {
+        CallError::Unreachable(_) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "waldo_unreachable",
+            error.to_string(),
+        ),
+        CallError::TooSlow => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "waldo_too_slow",
+            error.to_string(),
+        ),
+        CallError::RequestBroken | CallError::Target => {
+            Problem::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string()).and_close()
+        }
+    }
+}
+
+fn of_login(fault: &LoginFault) -> Problem {
+    match fault {
+        LoginFault::Call(error) => of_call(error),
+        LoginFault::Refused(_) | LoginFault::Revoked => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "waldo_login_refused",
+            fault.to_string(),
+        ),
+        LoginFault::Busy { retry_after, .. } => {
+            let problem = Problem::new(
+                StatusCode::BAD_GATEWAY,
+                "waldo_login_failed",
+                fault.to_string(),
+            );
+            match retry_after {
+                Some(wait) => problem.with(RETRY_AFTER, HeaderValue::from(wait.as_secs())),
+                None => problem,
+            }
+        }
+        LoginFault::Odd(_) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "waldo_login_failed",
+            fault.to_string(),
+        ),
+    }
+}
+
+fn from_problem(problem: Problem) -> Response<Body> {
+    let reply: warp::reply::Response = problem.into();
+    reply.map(|body| body.map_err(Into::into).boxed_unsync())
+}
+
+/// The gateway as its door drives it.
+#[derive(Clone, Debug)]
+pub struct GatewayService(Arc<Gateway>);
+
+impl Service<Request<RequestBody>> for GatewayService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let gateway = Arc::clone(&self.0);
+        Box::pin(async move { Ok(gateway.answer(request).await) })
+    }
+}

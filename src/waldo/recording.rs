@@ -1,0 +1,171 @@
+//! Keeps what Waldo answered, by telling it to the daemon's control socket.
+//!
+//! Invariant: only outcomes and ids leave here, and only 2xx means kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{CONTENT_ENCODING, HeaderMap};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::client;
+use crate::metrics::{Metrics, Recorded};
+
+/// How long the daemon may take.
+const RECORD_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of an answer that are held back for recording; the documented ones have a few hundred.
+pub const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// The calls whose answers are recorded.
+const PATHS: [&str; 4] = ["/onboard", "/check-fraud", "/document", "/flag"];
+
+/// The path under which an answer to this call is recorded, if it is.
+#[must_use]
+pub fn recorded_path(method: &Method, path: &str) -> Option<&'static str> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let known = PATHS.into_iter().find(|known| *known == path)?;
+    (method == Method::POST).then_some(known)
+}
+
+/// Why an answer was not recorded. No part of it is in here.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRecorded {
+    /// It was asked for in plain, and came otherwise.
+    #[error("it is compressed")]
+    Compressed,
+    /// It is too large to be held.
+    #[error("it is larger than {} KiB", MAX_ANSWER_BYTES >> 10)]
+    TooLarge,
+    /// It cannot be read.
+    #[error("it is no JSON")]
+    NoJson,
+    /// It broke off.
+    #[error("it broke off")]
+    BrokenOff,
+    /// The daemon is not there.
+    #[error("the daemon does not answer at its control socket {0}: {1}")]
+    NoDaemon(String, client::Fault),
+    /// The daemon did not keep it.
+    #[error("the daemon answered {0}")]
+    Refused(http::StatusCode),
+}
+
+/// What the control socket takes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerBody<'a> {
+    source: &'static str,
+    path: &'static str,
+    status: u16,
+    answer: &'a RawValue,
+    elapsed_ms: u64,
+}
+
+/// Records answers; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    control: Arc<str>,
+    metrics: Arc<Metrics>,
+}
+
+impl Recorder {
+    /// By the control socket at this path.
+    #[must_use]
+    pub fn new(control: &str, metrics: Arc<Metrics>) -> Self {
+        Self {
+            control: control.into(),
+            metrics,
+        }
+    }
+
+    /// Keeps an answer that is at hand, and says when that did not work. Whether it is durable now.
+    pub async fn record(
+        &self,
+        path: &'static str,
+        status: http::StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        elapsed: Duration,
+    ) -> bool {
+        let outcome = self.tell(path, status, headers, body, elapsed).await;
+        self.count(path, &outcome);
+        outcome.is_ok()
+    }
+
+    /// Says that an answer could not be kept.
+    pub fn missed(&self, path: &'static str, why: NotRecorded) {
+        self.count(path, &Err(why));
+    }
+
+    fn count(&self, path: &'static str, outcome: &Result<(), NotRecorded>) {
+        let label = match outcome {
+            Ok(()) => Recorded { recorded: "yes" },
+            Err(why) => {
+                log::error!("an answer of Waldo's to {path} was not recorded: {why}");
+                Recorded { recorded: "no" }
+            }
+        };
+        self.metrics.gateway_answers.get_or_create(&label).inc();
+    }
+
+    async fn tell(
+        &self,
+        path: &'static str,
+        status: http::StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        elapsed: Duration,
+    ) -> Result<(), NotRecorded> {
+        let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+            return Err(NotRecorded::Compressed);
+        }
+        let answer: &RawValue = serde_json::from_slice(body).map_err(|_| NotRecorded::NoJson)?;
+        let told = serde_json::to_vec(&AnswerBody {
+            source: "gateway",
+            path,
+            status: status.as_u16(),
+            answer,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        })
+        .map_err(|_| NotRecorded::NoJson)?;
+        let fault = |fault| NotRecorded::NoDaemon(self.control.to_string(), fault);
+        let request = client::post("/v1/answers", told).map_err(fault)?;
+        let answer = client::exchange(&self.control, request, RECORD_WITHIN)
+            .await
+            .map_err(fault)?;
+        if answer.status.is_success() {
+            Ok(())
+        } else {
+            Err(NotRecorded::Refused(answer.status))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_posts_to_four_paths_are_recorded() {
+        for (method, path, recorded) in [
+            (Method::POST, "/onboard", Some("/onboard")),
+            (Method::POST, "/onboard/", Some("/onboard")),
+            (Method::POST, "/check-fraud", Some("/check-fraud")),
+            (Method::POST, "/document", Some("/document")),
+            (Method::POST, "/flag/", Some("/flag")),
+            (Method::POST, "/onboard//", None),
+            (Method::POST, "//onboard", None),
+            (Method::POST, "/onboard/x", None),
+            (Method::POST, "/Onboard", None),
+            (Method::POST, "/authenticate", None),
+            (Method::GET, "/onboard", None),
+            (Method::HEAD, "/flag", None),
+            (Method::PUT, "/document", None),
+        ] {
+            assert_eq!(recorded_path(&method, path), recorded, "{method} {path}");
+        }
+    }
+}
