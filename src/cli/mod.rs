@@ -5,6 +5,7 @@ mod control;
 mod file;
 mod item;
 mod outbound;
+mod sandbox;
 mod send;
 mod serve;
 mod setup;
@@ -56,6 +57,7 @@ struct Common {
 enum Command {
     Serve(serve::ServeArgs),
     Outbound(outbound::OutboundArgs),
+    Sandbox(sandbox::SandboxArgs),
     /// Write a commented configuration and a fresh secret; overwrites nothing
     Init(setup::InitArgs),
     /// Show the URL to paste into Waldo's dashboard, or change its secret
@@ -210,6 +212,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => serve::run(context, args),
         Command::Outbound(args) => outbound::run(context, args),
+        Command::Sandbox(args) => sandbox::run(context, args),
         Command::Init(args) => setup::init(context, args),
         Command::WebhookUrl(args) => setup::webhook_url(context, args),
         Command::Send(args) => send::run(context, args),

@@ -2,13 +2,15 @@
 //! daemon what it learnt by the control socket, like any other program on this machine.
 //!
 //! `upstream` is the only way out and knows one host; `login` has the tokens; `api` asks for the daemon's own sake;
-//! `gateway` forwards what apps ask, and `recording` keeps what Waldo answered them.
+//! `gateway` forwards what apps ask, and `recording` keeps what Waldo answered them. `sandbox` stands in for
+//! Waldo.
 
 mod address;
 pub mod api;
 pub mod gateway;
 pub mod login;
 pub mod recording;
+pub mod sandbox;
 pub mod upstream;
 
 pub use api::{Api, ApiAnswer, ApiError};
