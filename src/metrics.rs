@@ -53,6 +53,13 @@ pub struct Recorded {
     pub recorded: &'static str,
 }
 
+/// What came of asking Waldo about an overdue request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Poll {
+    /// `settled`, `waits`, `unanswerable` or `failed`.
+    pub outcome: &'static str,
+}
+
 /// The metrics of one daemon.
 #[derive(Debug)]
 pub struct Metrics {
@@ -65,6 +72,8 @@ pub struct Metrics {
     pub gateway_calls: Family<GatewayAnswer, Counter<u64, AtomicU64>>,
     /// Waldo's answers that were recorded, and that should have been.
     pub gateway_answers: Family<Recorded, Counter<u64, AtomicU64>>,
+    /// Overdue requests that Waldo was asked about, by what came of it.
+    pub polls: Family<Poll, Counter<u64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -75,6 +84,7 @@ impl Default for Metrics {
         ]);
         let gateway_calls = Family::default();
         let gateway_answers = Family::default();
+        let polls = Family::default();
         let mut registry = Registry::with_prefix("waldo_syncd");
         registry.register(
             "ingest_answers",
@@ -96,12 +106,18 @@ impl Default for Metrics {
             "Answers of Waldo's that were to be recorded, by whether they were",
             gateway_answers.clone(),
         );
+        registry.register(
+            "polls",
+            "Overdue requests that Waldo was asked about, by what came of it",
+            polls.clone(),
+        );
         Self {
             registry: Mutex::new(registry),
             ingest_answers,
             acknowledgement_seconds,
             gateway_calls,
             gateway_answers,
+            polls,
         }
     }
 }

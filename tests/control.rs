@@ -109,12 +109,10 @@ fn an_errand_goes_to_the_outbound_process_and_its_outcome_comes_back() {
     let daemon = Daemon::start();
     let errand = json!({"customerId": "c"});
     tell(&daemon, "/v1/resync", &errand).assert_problem(503, "no_outbound");
-    let ask = |wait: u64| {
-        let outbound =
-            json!({"gateway": "127.0.0.1:1", "polling": true, "trouble": "the key was revoked"});
-        let body = json!({"waitSeconds": wait, "outbound": outbound});
-        tell(&daemon, "/v1/errands", &body).json()
-    };
+    let ask = |wait: u64| tell(&daemon, "/v1/errands", &json!({"waitSeconds": wait})).json();
+    let outbound =
+        json!({"gateway": "127.0.0.1:1", "polling": true, "trouble": "the key was revoked"});
+    assert_eq!(tell(&daemon, "/v1/outbound", &outbound).status, 200);
     assert_eq!(ask(0)["errand"], json!(null));
     let ready = daemon.get("/readyz").json();
     assert_eq!(ready["details"], json!(["the key was revoked"]));
@@ -156,7 +154,7 @@ fn an_errand_goes_to_the_outbound_process_and_its_outcome_comes_back() {
 fn a_stop_does_not_wait_for_whoever_waits_for_errands() {
     let mut daemon = Daemon::start();
     let mut controller = daemon.controller();
-    let body = json!({"waitSeconds": 60, "outbound": {}}).to_string();
+    let body = json!({"waitSeconds": 60}).to_string();
     let asking =
         thread::spawn(move || controller.call("POST", "/v1/errands", &[], Some(body.as_bytes())));
     // Known to be waiting once an errand is taken; it takes that one, and the next one nobody takes.
@@ -165,7 +163,7 @@ fn a_stop_does_not_wait_for_whoever_waits_for_errands() {
     });
     assert_eq!(asking.join().unwrap().unwrap().json()["id"], 1);
     let mut controller = daemon.controller();
-    let body = json!({"waitSeconds": 60, "outbound": {}}).to_string();
+    let body = json!({"waitSeconds": 60}).to_string();
     controller
         .send(&common::http::request(
             "POST",

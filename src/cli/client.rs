@@ -119,6 +119,13 @@ impl Client {
         self.send(door, "control", request, Duration::ZERO)
     }
 
+    /// Reads from the control door.
+    pub fn ask_control(&self, path: &str, wait: Duration) -> Result<Answer, CliError> {
+        let known = self.doors.control.as_deref();
+        let door = known.ok_or_else(|| not_running("control", "no path is known"))?;
+        self.send(door, "control", client::get(path).map_err(odd)?, wait)
+    }
+
     fn send(
         &self,
         door: &str,

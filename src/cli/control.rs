@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::{Client, detail};
+use super::show::client;
 use super::{CliError, Context};
 use crate::domain::{Operation, State};
 
@@ -83,7 +84,7 @@ pub fn track(context: &Context, args: TrackArgs) -> Result<(), CliError> {
         context: own,
         deadline_seconds: args.deadline.map(|deadline| deadline.as_secs()),
     };
-    let (status, answer) = tell(context, "/v1/requests", &body)?;
+    let (status, answer) = tell(&client(context)?, "/v1/requests", &body)?;
     let said = if status == 201 {
         "registered"
     } else {
@@ -95,13 +96,19 @@ pub fn track(context: &Context, args: TrackArgs) -> Result<(), CliError> {
 pub fn settle(context: &Context, args: SettleArgs) -> Result<(), CliError> {
     let id = utf8_percent_encode(&args.request_id, NON_ALPHANUMERIC);
     let body = json!({ "state": args.state, "note": args.note });
-    let (_, answer) = tell(context, &format!("/v1/requests/{id}/settle"), &body)?;
+    let (_, answer) = tell(
+        &client(context)?,
+        &format!("/v1/requests/{id}/settle"),
+        &body,
+    )?;
     say(context, &answer, &format!("settled as {}", args.state))
 }
 
-fn tell(context: &Context, path: &str, body: &impl Serialize) -> Result<(u16, Value), CliError> {
-    let loaded = context.load(&[])?;
-    let client = Client::new(context, &loaded)?;
+pub(super) fn tell(
+    client: &Client,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<(u16, Value), CliError> {
     let answer = client.tell(path, body)?;
     let text: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     match answer.status.as_u16() {

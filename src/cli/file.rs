@@ -132,7 +132,7 @@ fn must_exist(path: &Path) -> Result<(), CliError> {
 }
 
 /// A bar on a terminal; nothing elsewhere.
-fn bar(what: &'static str) -> ProgressBar {
+pub(super) fn bar(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left");
     let bar = ProgressBar::new(0).with_message(what);
     match style {

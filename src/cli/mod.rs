@@ -5,6 +5,7 @@ mod control;
 mod file;
 mod item;
 mod outbound;
+mod resync;
 mod sandbox;
 mod send;
 mod serve;
@@ -76,6 +77,7 @@ enum Command {
     Requests(show::RequestsArgs),
     Track(control::TrackArgs),
     Settle(control::SettleArgs),
+    Resync(resync::ResyncArgs),
     Check(file::CheckArgs),
     Rebuild(file::RebuildArgs),
     /// Check or show the configuration
@@ -223,6 +225,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Requests(args) => show::requests(context, args),
         Command::Track(args) => control::track(context, args),
         Command::Settle(args) => control::settle(context, args),
+        Command::Resync(args) => resync::run(context, args),
         Command::Check(args) => file::check(context, args),
         Command::Rebuild(args) => file::rebuild(context, args),
         Command::Config(command) => setup::config(context, command),

@@ -18,7 +18,8 @@ use crate::config::{Config, Environment, Loaded};
 use crate::door::{Door, DoorMetrics, Hosts, Limits};
 use crate::metrics::Metrics;
 use crate::systemd;
-use crate::waldo::{Gateway, Login, Recorder, Times, Upstream};
+use crate::waldo::reconciler::{self, Settings};
+use crate::waldo::{Api, Daemon, Gateway, Login, Recorder, Times, Upstream};
 
 /// What `outbound` is told beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -104,10 +105,18 @@ pub(super) struct Parts<'a> {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// The role, ready to run: a gateway if one is configured. What asks Waldo by itself has its place here too.
+/// The role, ready to run: a gateway if one is configured, a reconciler that asks where there are credentials.
 pub(super) struct Outbound {
     gateway: Option<OpenGateway>,
+    reconciler: Reconciler,
     limits: Limits,
+}
+
+struct Reconciler {
+    daemon: Daemon,
+    api: Option<Api>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
 }
 
 struct OpenGateway {
@@ -128,15 +137,24 @@ impl Outbound {
         if socket.is_none() && credentials.is_none() {
             return Err(DaemonError::NothingOutbound);
         }
-        if socket.is_none() {
+        let upstream = Upstream::new(&config.waldo.api_url, Times::default())?;
+        let login = credentials.map(|credentials| Login::new(upstream.clone(), credentials));
+        let reconciler = Reconciler {
+            daemon: Daemon::new(&parts.control),
+            api: login.clone().map(|login| Api::new(upstream.clone(), login)),
+            settings: Settings {
+                at_once: config.waldo.poll_concurrency,
+                look_every: Settings::look_every(config.requests.deadline),
+                gateway: socket.as_ref().map(|socket| socket.address.clone()),
+            },
+            metrics: Arc::clone(&parts.metrics),
+        };
+        if reconciler.api.is_none() {
             warnings.push(
-                "[waldo]: there are credentials but no gateway ([gateway] listen), and this version does not ask Waldo by \
-                 itself yet: there is nothing to do"
+                "[waldo]: without api_key and client_secret Waldo is not asked about overdue requests"
                     .to_owned(),
             );
         }
-        let upstream = Upstream::new(&config.waldo.api_url, Times::default())?;
-        let login = credentials.map(|credentials| Login::new(upstream.clone(), credentials));
         let gateway = socket.map(|socket| OpenGateway {
             gateway: Arc::new(Gateway::new(
                 upstream,
@@ -154,6 +172,7 @@ impl Outbound {
         });
         Ok(Self {
             gateway,
+            reconciler,
             limits: limits(config),
         })
     }
@@ -176,6 +195,19 @@ impl Outbound {
         if let Some(gateway) = self.gateway {
             tasks.spawn(gateway.serve(self.limits, stop.clone()));
         }
+        let Reconciler {
+            daemon,
+            api,
+            settings,
+            metrics,
+        } = self.reconciler;
+        tasks.spawn(reconciler::run(
+            daemon,
+            api,
+            settings,
+            metrics,
+            stop.clone(),
+        ));
         let mut stopped = stop;
         let _ = stopped.wait_for(|stop| *stop).await;
         while tasks.join_next().await.is_some() {}

@@ -102,7 +102,7 @@ pub struct FieldDrift {
     pub to: serde_json::Value,
 }
 
-/// What the process that speaks to Waldo tells of itself whenever it asks for errands.
+/// What the process that speaks to Waldo tells of itself, every few seconds and when it changes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Outbound {
@@ -201,13 +201,16 @@ impl Errands {
         Ok(standing)
     }
 
-    /// Waits for an errand to run, at most so long, and notes what the process says of itself.
-    pub async fn next(&self, outbound: Outbound, patience: Duration) -> Option<(u64, Errand)> {
-        {
-            let mut state = self.state();
-            state.asking += 1;
-            state.outbound = outbound;
-        }
+    /// Notes what the process says of itself.
+    pub fn meet(&self, outbound: Outbound) {
+        let mut state = self.state();
+        state.asked_at = Some(Instant::now());
+        state.outbound = outbound;
+    }
+
+    /// Waits for an errand to run, at most so long.
+    pub async fn next(&self, patience: Duration) -> Option<(u64, Errand)> {
+        self.state().asking += 1;
         // Given back however this ends, a process that hung up included.
         let _asking = Asking(self);
         let deadline = Instant::now() + patience;
@@ -304,7 +307,12 @@ impl Drop for Asking<'_> {
 
 impl State {
     fn is_outbound_there(&self) -> bool {
-        self.asking > 0 || self.asked_at.is_some_and(|at| at.elapsed() < AWAY_AFTER)
+        let busy = |kept: &Kept| {
+            kept.progress == Progress::Running && kept.heard_at.elapsed() < SILENT_FOR
+        };
+        self.asking > 0
+            || self.asked_at.is_some_and(|at| at.elapsed() < AWAY_AFTER)
+            || self.kept.iter().any(busy)
     }
 
     fn give_up_silent(&mut self) {
@@ -346,7 +354,7 @@ mod tests {
             errands.add(errand.clone()).err(),
             Some(NotTaken::NobodyThere)
         );
-        assert!(errands.next(Outbound::default(), NOW).await.is_none());
+        assert!(errands.next(NOW).await.is_none());
         assert_eq!(errands.add(errand.clone()).unwrap().id, 1);
         tokio::time::advance(AWAY_AFTER).await;
         assert_eq!(errands.add(errand).err(), Some(NotTaken::NobodyThere));
@@ -356,11 +364,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_errand_is_handed_out_once_and_reports_add_up() {
         let errands = Errands::default();
-        errands.next(Outbound::default(), NOW).await;
+        errands.next(NOW).await;
         errands.add(Errand::All(true)).unwrap();
-        let (id, errand) = errands.next(Outbound::default(), NOW).await.unwrap();
+        let (id, errand) = errands.next(NOW).await.unwrap();
         assert_eq!((id, errand), (1, Errand::All(true)));
-        assert!(errands.next(Outbound::default(), NOW).await.is_none());
+        assert!(errands.next(NOW).await.is_none());
         let report = |finished| Report {
             checked: 1,
             drift: vec![Drift {
@@ -381,7 +389,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_errand_that_nobody_reports_on_fails() {
         let errands = Errands::default();
-        errands.next(Outbound::default(), NOW).await;
+        errands.next(NOW).await;
         errands.add(Errand::Overdue(true)).unwrap();
         let standing = errands.standing(1, SILENT_FOR * 2).await.unwrap();
         assert_eq!(standing.state, Progress::Queued);
@@ -392,7 +400,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_than_so_many_errands_wait() {
         let errands = Errands::default();
-        errands.next(Outbound::default(), NOW).await;
+        errands.next(NOW).await;
         for _ in 0..MAX_OPEN {
             errands.add(Errand::All(true)).unwrap();
         }

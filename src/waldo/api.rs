@@ -112,6 +112,11 @@ impl Api {
         Self { upstream, login }
     }
 
+    /// Lets the next question try a login that was refused a moment ago.
+    pub async fn forget_refusal(&self) {
+        self.login.forget_refusal().await;
+    }
+
     /// The answer to a GET.
     ///
     /// # Errors

@@ -242,6 +242,17 @@ impl Login {
             .unwrap_or_else(|_| Err(LoginFault::Odd("the login was broken off".to_owned())))
     }
 
+    /// Lets the next call try a login that was refused a moment ago: somebody may have mended the key.
+    pub async fn forget_refusal(&self) {
+        let mut flight = self.0.flight.lock().await;
+        let refused = |(_, fault): &(Instant, LoginFault)| {
+            matches!(fault, LoginFault::Refused(_) | LoginFault::Revoked)
+        };
+        if flight.failed.as_ref().is_some_and(refused) {
+            flight.failed = None;
+        }
+    }
+
     /// Takes up the fresh token that an answer brings, if it answers a call with a token of ours.
     pub fn take_fresh<B>(&self, used: &Token, answer: &Response<B>) {
         if !answer.status().is_success() {

@@ -10,6 +10,7 @@
 pub mod bodies;
 pub mod http;
 pub mod place;
+pub mod rig;
 
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;

@@ -104,6 +104,7 @@ pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
     let standing = in_resync().and(id()).and(end());
     let errands = in_errands().and(end()).map(none);
     let report = in_errands().and(id()).and(end());
+    let met = v1().and(warp::path("outbound")).and(end()).map(none);
     let outbound = route(&control, body, resync, |control, asked| async move {
         control.resync(&asked.body)
     })
@@ -127,6 +128,10 @@ pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
         report,
         |control, asked| async move { control.report(&asked) },
     ))
+    .unify()
+    .or(route(&control, body, met, |control, asked| async move {
+        control.outbound(&asked)
+    }))
     .unify()
     .boxed();
     told.or(outbound).unify().or(reads).unify().boxed()
@@ -193,7 +198,7 @@ fn note(result: &Result<Reply, Problem>, path: &str, peer: Option<&Peer>) {
     } else {
         what
     };
-    let level = if what == "errands" {
+    let level = if matches!(what, "errands" | "outbound") {
         log::Level::Debug
     } else {
         log::Level::Info

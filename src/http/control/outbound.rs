@@ -18,9 +18,7 @@ const MAX_WAIT_SECONDS: u64 = 60;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ErrandsBody {
-    #[serde(default)]
     wait_seconds: u64,
-    outbound: Outbound,
 }
 
 impl Control {
@@ -57,10 +55,16 @@ impl Control {
         Ok(json_bytes(StatusCode::OK, &standing.ok_or_else(unknown)?))
     }
 
+    pub(super) fn outbound(&self, asked: &Asked) -> Result<Reply, Problem> {
+        let outbound: Outbound = parse(&asked.body)?;
+        self.errands.meet(outbound);
+        Ok(json_bytes(StatusCode::OK, &json!({})))
+    }
+
     pub(super) async fn next_errand(&self, asked: Asked) -> Result<Reply, Problem> {
         let body: ErrandsBody = parse(&asked.body)?;
         let wait = Duration::from_secs(body.wait_seconds.min(MAX_WAIT_SECONDS));
-        let waiting = self.errands.next(body.outbound, wait);
+        let waiting = self.errands.next(wait);
         Ok(match self.unless_stopped(waiting).await? {
             Some((id, errand)) => {
                 json_bytes(StatusCode::OK, &json!({ "id": id, "errand": errand }))

@@ -1,0 +1,231 @@
+//! What webhooks did not tell is found out by asking: the real processes against the sandbox in Waldo's place.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use common::Daemon;
+use common::http::percent;
+use common::place::poll;
+use common::rig::{Rig, SOON};
+
+/// How far before a registration an evaluation may have ended, and a little more.
+const CALL_SLACK: Duration = Duration::from_millis(6_500);
+/// Overdue at once, so that a question is due at once.
+const AT_ONCE: &str = "100ms";
+/// Never overdue in a test.
+const LATER: &str = "1h";
+
+#[test]
+fn what_lost_webhooks_should_have_said_is_found_by_asking() {
+    let rig = Rig::start(AT_ONCE, &["--lose", "1"]);
+    let onboarded = rig.onboard("fraud-pass", true);
+    let request_id = onboarded["requestId"].as_str().unwrap();
+    let customer_id = onboarded["customerId"].as_str().unwrap();
+    let request = rig.settled(request_id);
+    assert_eq!(request["state"], "completed");
+    assert_eq!(request["settledBy"], "poll");
+    let truth = &rig.truth("customers")[0];
+    let customer = rig.customer(customer_id);
+    for member in ["status", "kyc", "fraudScore", "externalId"] {
+        assert_eq!(customer[member], truth[member], "{member}");
+    }
+    assert_eq!(customer["evaluations"]["fraud"]["requestId"], *request_id);
+    let stats = rig.stats();
+    assert_eq!(stats["coverage"]["ratio"], 0.0);
+    assert_eq!(stats["coverage"]["byPoll"], 1);
+    poll("the time of the last answer", SOON, || {
+        rig.stats()["lastPoll"].is_string().then_some(())
+    });
+    let events = rig
+        .daemon
+        .get(&format!("/v1/events?requestId={}", percent(request_id)))
+        .items();
+    assert!(events.iter().all(|event| event["origin"] == "api"));
+}
+
+#[test]
+fn without_proof_a_request_waits() {
+    let rig = Rig::start(LATER, &["--lose", "1"]);
+    let onboarded = rig.onboard("crm-1", true);
+    let customer_id = onboarded["customerId"].as_str().unwrap();
+    rig.idle();
+    let ended = SystemTime::now();
+    let (run, standing) = rig.resync(&[customer_id]);
+    run.assert_code(0);
+    assert_eq!(standing["settled"], 1, "{standing}");
+    // Waldo is idle and shows a fraud evaluation; once that is past the slack of the clocks, it proves nothing of a
+    // request that is registered now.
+    poll("a clock past the slack", SOON, || {
+        (SystemTime::now() > ended + CALL_SLACK).then_some(())
+    });
+    let body = json!({"requestId": "later", "operation": "fraud", "customerId": customer_id});
+    let body = body.to_string();
+    let told = rig
+        .daemon
+        .controller()
+        .call("POST", "/v1/requests", &[], Some(body.as_bytes()));
+    assert_eq!(told.unwrap().status, 201);
+    let (run, standing) = rig.resync(&[customer_id]);
+    run.assert_code(0);
+    assert_eq!(standing["settled"], 0, "{standing}");
+    assert_eq!(rig.request("later")["state"], "pending");
+    rig.decide(customer_id, "check-fraud");
+    rig.idle();
+    let (_, standing) = rig.resync(&[customer_id]);
+    assert_eq!(standing["settled"], 1, "{standing}");
+    assert_eq!(rig.request("later")["settledBy"], "poll");
+}
+
+#[test]
+fn a_lost_decision_of_the_dashboard_is_drift_told_field_by_field() {
+    let rig = Rig::start(LATER, &["--lose", "1"]);
+    let ids: Vec<_> = ["kyc-pass", "kyc-pass", "kyc-review"]
+        .iter()
+        .map(|external| {
+            rig.onboard(external, false)["customerId"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    rig.idle();
+    let (run, standing) = rig.resync(&["--all"]);
+    run.assert_code(0);
+    assert_eq!(
+        (&standing["checked"], &standing["total"]),
+        (&json!(3), &json!(3))
+    );
+    let (_, standing) = rig.resync(&["--all"]);
+    assert_eq!(standing["drifted"], 0, "{standing}");
+    let version = rig.customer(&ids[0])["version"].as_u64().unwrap();
+    rig.decide(&ids[0], "approve");
+    let (run, standing) = rig.resync(&[&ids[0]]);
+    run.assert_code(0);
+    assert_eq!(standing["drifted"], 1);
+    assert_eq!(
+        standing["drift"],
+        json!([{"customerId": ids[0], "fields": [{"field": "status", "from": "REVIEW", "to": "APPROVED"}]}])
+    );
+    let customer = rig.customer(&ids[0]);
+    assert_eq!(customer["status"], "APPROVED");
+    assert_eq!(customer["decidedBy"], "dashboard");
+    assert_eq!(customer["version"], version + 1);
+    let text = rig.daemon.place().cli(&["resync", &ids[0]]);
+    text.assert_code(0);
+    assert!(
+        text.stdout.contains("checked 1, differed 0"),
+        "{}",
+        text.stdout
+    );
+    let (run, _) = rig.resync(&["nobody"]);
+    run.assert_code(1);
+    assert!(
+        run.stderr.contains("Waldo knows no such customer"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_revoked_key_stops_the_questions_until_it_is_mended() {
+    let rig = Rig::start(AT_ONCE, &["--lose", "1"]);
+    rig.at_sandbox("key/revoke", &json!({}));
+    let body =
+        json!({"requestId": "r", "operation": "fraud", "customerId": "c", "deadlineSeconds": 1});
+    let told = rig.daemon.controller().call(
+        "POST",
+        "/v1/requests",
+        &[],
+        Some(body.to_string().as_bytes()),
+    );
+    assert_eq!(told.unwrap().status, 201);
+    let details = poll("a detail of /readyz", SOON, || {
+        let details = rig.daemon.get("/readyz").json()["details"].clone();
+        (details != json!([])).then_some(details)
+    });
+    assert!(
+        details[0].as_str().unwrap().contains("switched off"),
+        "{details}"
+    );
+    let (run, _) = rig.resync(&["--overdue"]);
+    run.assert_code(1);
+    let log = rig.outbound.log();
+    assert_eq!(
+        log.matches("nothing more is asked by itself").count(),
+        1,
+        "{log}"
+    );
+    rig.at_sandbox("key/restore", &json!({}));
+    let (run, _) = rig.resync(&["--overdue"]);
+    run.assert_code(0);
+    poll("no detail of /readyz", SOON, || {
+        (rig.daemon.get("/readyz").json()["details"] == json!([])).then_some(())
+    });
+}
+
+#[test]
+fn a_busy_waldo_is_asked_again_when_it_wants() {
+    let rig = Rig::start(LATER, &["--lose", "1"]);
+    let customer_id = rig.onboard("kyc-pass", false)["customerId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    rig.idle();
+    let trouble = json!({"status": 429, "retryAfterSeconds": 1, "count": 2});
+    rig.at_sandbox("trouble", &trouble);
+    let (run, standing) = rig.resync(&[&customer_id]);
+    run.assert_code(0);
+    assert_eq!(
+        (&standing["failed"], &standing["settled"]),
+        (&json!(0), &json!(1))
+    );
+    rig.at_sandbox("trouble", &json!({"status": 400, "count": 100}));
+    let (run, standing) = rig.resync(&["--all"]);
+    run.assert_code(1);
+    assert_eq!(standing["failed"], 1);
+}
+
+#[test]
+fn nothing_personal_is_kept_or_logged() {
+    let rig = Rig::start(AT_ONCE, &["--lose", "1"]);
+    let onboarded = rig.onboard("fraud-pass", true);
+    rig.settled(onboarded["requestId"].as_str().unwrap());
+    let (run, _) = rig.resync(&["--all"]);
+    run.assert_code(0);
+    let mut kept = rig.daemon.log() + &rig.outbound.log();
+    for entry in fs::read_dir(rig.daemon.data()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap_or_default();
+        kept.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    assert!(kept.contains("fraud-pass"), "what is kept can be searched");
+    for word in [
+        "Ada",
+        "Sample Street",
+        "000-00-0000",
+        "ada@example.com",
+        "wk.sandbox",
+        "ws.sandbox",
+        "Bearer",
+    ] {
+        assert!(!kept.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn resync_without_an_outbound_process_says_so() {
+    let daemon = Daemon::start();
+    let run = daemon.place().cli(&["resync", "--all"]);
+    run.assert_code(1);
+    assert!(
+        run.stderr.contains("waldo-syncd outbound"),
+        "{}",
+        run.stderr
+    );
+    daemon.place().cli(&["resync"]).assert_code(2);
+    daemon.place().cli(&["resync", "c", "--all"]).assert_code(2);
+}
