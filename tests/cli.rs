@@ -26,8 +26,9 @@ pub fn assert_helpful(run: &Run) {
 #[test]
 fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
     let place = Place::new();
-    let verbs: [&[&str]; 13] = [
+    let verbs: [&[&str]; 14] = [
         &["serve"],
+        &["sandbox"],
         &["init"],
         &["webhook-url"],
         &["send"],
@@ -77,6 +78,7 @@ fn help_of_the_whole_names_every_verb() {
     for verb in [
         "init",
         "serve",
+        "sandbox",
         "send",
         "webhook-url",
         "status",

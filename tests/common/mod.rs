@@ -247,6 +247,18 @@ impl Daemon {
             .collect()
     }
 
+    /// The most memory that it ever had in use, in KiB.
+    #[track_caller]
+    pub fn peak_memory_kib(&self) -> i64 {
+        let id = self.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok())
+            .expect("VmHWM")
+    }
+
     /// SIGTERM; it must drain and end with 0.
     #[track_caller]
     pub fn stop(&mut self) {

@@ -24,6 +24,8 @@ use crate::door::{BodyError, BodyLimits, Hosts, Problem, Routes, read_body};
 
 /// Bytes of a JSON body.
 const MAX_JSON_BYTES: usize = 64 * 1024;
+/// Bytes of each text that is kept of a customer.
+const MAX_TEXT_BYTES: usize = 1024;
 /// For a JSON body to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -279,6 +281,17 @@ fn onboard(inner: &Inner, body: Value) -> Result<Value, ApiError> {
     if asked.include_fraud_check.is_none() {
         // The older place; the answer of that version does not echo it, this one may.
         asked.include_fraud_check = body.get("includeFraudCheck").and_then(Value::as_bool);
+    }
+    let long = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| text.len() > MAX_TEXT_BYTES)
+    };
+    let texts = body.as_object().into_iter().flatten();
+    let inside = body.get("officialId").and_then(Value::as_object);
+    let mut texts = texts.chain(inside.into_iter().flatten());
+    if let Some((field, _)) = texts.find(|(_, value)| long(value)) {
+        return Err(bad(field));
     }
     let options = Onboarding {
         fraud_check: asked.include_fraud_check,

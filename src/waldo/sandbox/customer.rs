@@ -88,7 +88,11 @@ impl Customer {
 
     /// `validation` with the three members that every page shows; 0 is also the score of those who have none.
     pub fn validation(&self) -> Value {
-        json!({"status": self.status, "kyc": self.kyc, "fraudScore": self.score.unwrap_or_default()})
+        json!({"status": self.status, "kyc": self.kyc, "fraudScore": self.score_or_zero()})
+    }
+
+    fn score_or_zero(&self) -> Value {
+        self.score.map_or(json!(0), |score| json!(score))
     }
 
     /// Whether a field of `GET /customer` has this value; `None` where there is no such field.
@@ -129,7 +133,7 @@ impl Customer {
             "validation": {
                 "status": self.status,
                 "kyc": self.kyc,
-                "fraudScore": self.score.unwrap_or_default(),
+                "fraudScore": self.score_or_zero(),
                 "fraudReport": false,
                 "fraudCheck": self.score.is_some(),
             },
