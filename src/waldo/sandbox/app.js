@@ -37,6 +37,7 @@ function button(cell, id, action) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = action;
+  button.setAttribute("aria-label", action + " " + id);
   button.dataset.key = id + " " + action;
   button.addEventListener("click", () => act(id, action));
   cell.append(button);
@@ -44,11 +45,11 @@ function button(cell, id, action) {
 
 function customer(row, one) {
   cell(row, one.customerId, "id");
-  cell(row, one.externalId);
-  cell(row, one.status, tone(one.status));
+  cell(row, one.externalId, "free");
+  cell(row, one.status + (one.flagged ? ", flagged" : ""), tone(one.status));
   cell(row, one.kyc, tone(one.kyc));
   cell(row, one.fraudScore);
-  cell(row, one.running.map((run) => run.type + " " + run.status).join(", "));
+  cell(row, one.running.map((run) => run.type + " " + run.status).join(", "), "free");
   const decide = row.insertCell();
   for (const action of ACTIONS) button(decide, one.customerId, action);
   button(decide, one.customerId, one.flagged ? "unflag" : "flag");
@@ -57,13 +58,13 @@ function customer(row, one) {
 function delivery(row, one) {
   const run = one.evaluation;
   cell(row, one.number);
-  cell(row, one.event);
+  cell(row, one.event, "free");
   cell(row, run ? run.type + " " + run.status : "");
   cell(row, one.customerId, "id");
   cell(row, one.requestId, "id");
   cell(row, one.cause);
   cell(row, one.fate + (one.status ? " " + one.status : "") + (one.error ? ": " + one.error : ""), tone(one.fate));
-  cell(row, one.mischief.join(", ") + (one.duplicateOf ? " of " + one.duplicateOf : ""));
+  cell(row, one.mischief.join(", ") + (one.duplicateOf ? " of " + one.duplicateOf : ""), "free");
 }
 
 function say(text) {

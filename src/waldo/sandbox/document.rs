@@ -29,7 +29,8 @@ const BEGINNINGS: [&[u8]; 3] = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"%PDF-"]
 /// The longest of them.
 const BEGINNING_BYTES: usize = 8;
 
-/// Gives way after each frame. The parser takes frames for as long as there are any; it would take the whole file.
+/// Gives way after each frame. The parser takes frames for as long as there are any: from a quick sender that would be
+/// what tokio lets one task do in one go, some megabytes.
 struct FrameByFrame {
     body: Stuff,
     gave: bool,
