@@ -1,4 +1,4 @@
-//! Takes webhooks over a real socket, answers 200 and keeps the bodies in the order of their coming.
+//! Takes webhooks over a real socket, answers them and keeps the bodies in the order of their coming.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,6 +14,10 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start() -> Self {
+        Self::answering("200 OK")
+    }
+
+    pub fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let receiver = Self {
             address: listener.local_addr().expect("an address"),
@@ -24,7 +28,7 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let bodies = Arc::clone(&bodies);
-                std::thread::spawn(move || serve(stream, &bodies));
+                std::thread::spawn(move || serve(stream, status, &bodies));
             }
         });
         receiver
@@ -46,7 +50,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, bodies: &Mutex<Vec<Vec<u8>>>) -> Option<()> {
+fn serve(stream: TcpStream, status: &str, bodies: &Mutex<Vec<Vec<u8>>>) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let (mut length, mut first) = (0, true);
@@ -70,9 +74,7 @@ fn serve(stream: TcpStream, bodies: &Mutex<Vec<Vec<u8>>>) -> Option<()> {
         let mut body = vec![0; length];
         stream.read_exact(&mut body).ok()?;
         bodies.lock().expect("bodies").push(body);
-        stream
-            .get_mut()
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            .ok()?;
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        stream.get_mut().write_all(answer.as_bytes()).ok()?;
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::receiver::Receiver;
 use super::{Sandbox, assert_shape, document};
 
 /// Takes out the optional `in_progress`, whose shape is checked here.
@@ -229,7 +230,7 @@ fn every_webhook_is_on_the_list_of_deliveries() {
 #[test]
 fn nobody_at_the_url_is_a_failed_delivery_and_no_second_attempt() {
     let sandbox = Sandbox::with_url(
-        super::Receiver::start(),
+        Receiver::start(),
         "http://127.0.0.1:1/hooks/s3cret",
         &["--pace", "0s"],
     );
@@ -241,8 +242,23 @@ fn nobody_at_the_url_is_a_failed_delivery_and_no_second_attempt() {
 }
 
 #[test]
+fn a_refused_webhook_is_not_sent_again() {
+    let receiver = Receiver::answering("503 Service Unavailable");
+    let url = receiver.url();
+    let sandbox = Sandbox::with_url(receiver, &url, &["--pace", "0s"]);
+    sandbox.somebody("fraud-pass");
+    let listed = sandbox.list("deliveries");
+    assert!(
+        listed
+            .iter()
+            .all(|one| one["fate"] == "delivered" && one["status"] == 503)
+    );
+    assert_eq!(sandbox.webhooks().len(), listed.len());
+}
+
+#[test]
 fn without_a_url_no_webhook_is_made() {
-    let sandbox = Sandbox::with_url(super::Receiver::start(), "", &["--pace", "0s"]);
+    let sandbox = Sandbox::with_url(Receiver::start(), "", &["--pace", "0s"]);
     let id = sandbox.somebody("fraud-pass");
     assert_eq!(sandbox.truth(&id)["status"], "APPROVED");
     assert!(sandbox.list("deliveries").is_empty());

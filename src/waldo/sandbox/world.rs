@@ -3,6 +3,9 @@
 //! Invariant: what an operation will come to (ids, outcome, phases, fates of its webhooks) is decided when it is
 //! accepted, from the seed and its number alone. Refused calls and reads have no number.
 
+mod phases;
+mod truth;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -11,13 +14,13 @@ use serde_json::{Value, json};
 
 use super::customer::{Customer, MAX_RUNNING, Person};
 use super::errors::ApiError;
-use super::mischief::{Draws, Mischief};
-use super::outcomes::{Express, Outcome, standing};
-use super::post::{Post, Webhook};
-use super::run::{DocumentKind, Run, Step, steps};
+use super::mischief::Mischief;
+use super::outcomes::{Express, Outcome};
+use super::post::Post;
+use super::run::{DocumentKind, Run, steps};
 use super::schedule::{Due, Moment, Schedule};
-use super::webhooks::{self, Body};
-use super::words::{Cause, Check, Kyc, Operation, Progress, Standing};
+use super::webhooks;
+use super::words::{Cause, Check, Operation, Progress, Standing};
 
 /// Customers; further onboardings are refused.
 pub const MAX_CUSTOMERS: usize = 200_000;
@@ -200,14 +203,7 @@ impl World {
         cause: Cause,
         now: Moment,
     ) -> Result<Value, ApiError> {
-        let mut answer = self.evaluate(customer_id, Operation::Fraud, cause, None, now)?;
-        if let Some(place) = self.place(customer_id)
-            && let Some(customer) = self.customers.get(place)
-        {
-            answer["validation"] = customer.validation();
-            answer["externalId"] = json!(customer.external_id);
-        }
-        Ok(answer)
+        self.evaluate(customer_id, Operation::Fraud, cause, None, now)
     }
 
     /// `POST /document`.
@@ -218,18 +214,11 @@ impl World {
         now: Moment,
     ) -> Result<Value, ApiError> {
         let operation = Operation::Document;
-        let mut answer = self.evaluate(customer_id, operation, Cause::Api, Some(kind), now)?;
-        if let Some(place) = self.place(customer_id)
-            && let Some(customer) = self.customers.get(place)
-        {
-            answer["validation"] = customer.validation();
-            answer["validation"]["fraudFlag"] = json!(customer.flagged);
-        }
-        Ok(answer)
+        self.evaluate(customer_id, operation, Cause::Api, Some(kind), now)
     }
 
     /// Whether a customer can be evaluated again: a document and a fraud check need a finished onboarding.
-    pub fn evaluable(&self, customer_id: &str) -> Result<usize, ApiError> {
+    fn evaluable(&self, customer_id: &str) -> Result<usize, ApiError> {
         let place = self
             .place(customer_id)
             .ok_or_else(|| ApiError::InvalidData("customerId".to_owned()))?;
@@ -273,14 +262,20 @@ impl World {
             Check::Fraud
         };
         let steps = steps(&mut rng, check, &outcome, &self.mischief);
-        let answer = json!({
+        let mut answer = json!({
             "requestId": request_id,
             "event": "evaluation",
             "evaluation": {"type": check, "status": "initiated"},
+            "validation": customer.validation(),
             "customerId": customer.id,
             "uri": customer.uri(),
             "errors": [],
         });
+        if operation == Operation::Document {
+            answer["validation"]["fraudFlag"] = json!(customer.flagged);
+        } else {
+            answer["externalId"] = json!(customer.external_id);
+        }
         let run = Run {
             request_id: (cause == Cause::Api).then_some(request_id),
             operation,
@@ -295,91 +290,6 @@ impl World {
         };
         self.begin(number, run, now);
         Ok(answer)
-    }
-
-    fn begin(&mut self, number: u64, run: Run, now: Moment) {
-        for (step, place) in (0..run.steps.len()).zip(1_u32..) {
-            let at = now.at + self.pace * place;
-            self.schedule.put(at, Due::Step { run: number, step });
-        }
-        if let Some(customer) = self.customers.get_mut(run.customer) {
-            customer.running.push(number);
-        }
-        self.running += 1;
-        self.runs.insert(number, run);
-        if self.runs.len() > MAX_RUNS {
-            let ended = self.runs.iter().find(|(_, run)| run.completed_at.is_some());
-            if let Some(number) = ended.map(|(number, _)| *number) {
-                self.runs.remove(&number);
-            }
-        }
-    }
-
-    /// One phase: what it changes, then what is told of it.
-    fn step(&mut self, number: u64, step: usize, now: Moment) {
-        let Some(run) = self.runs.get_mut(&number) else {
-            return;
-        };
-        let Some(customer) = self.customers.get_mut(run.customer) else {
-            return;
-        };
-        let Some(Step {
-            check,
-            progress,
-            draws,
-        }) = run.steps.get(step)
-        else {
-            return;
-        };
-        let (check, progress, draws) = (*check, *progress, draws.clone());
-        if check == Check::Fraud && run.operation == Operation::Onboard {
-            // The identity check goes before, and no webhook tells of its end.
-            if step == 0 {
-                run.set(Check::Kyc, Progress::Running);
-            } else if customer.kyc == Kyc::Pending {
-                run.set(Check::Kyc, Progress::Completed);
-                complete(run, customer, Check::Kyc, now);
-            }
-        }
-        run.set(check, progress);
-        if progress == Progress::Completed {
-            complete(run, customer, check, now);
-        }
-        if progress.is_terminal() {
-            run.completed_at = Some(now.time.0);
-            customer.running.retain(|known| *known != number);
-            self.running -= 1;
-        }
-        let place = run.customer;
-        let cause = run.cause;
-        let body = match run.steps.get(step) {
-            Some(step) => webhooks::phase(run, step, customer),
-            None => return,
-        };
-        self.tell(place, cause, body, draws, !progress.is_terminal(), now);
-    }
-
-    fn tell(
-        &mut self,
-        customer: usize,
-        cause: Cause,
-        body: Body,
-        draws: Draws,
-        in_flight: bool,
-        now: Moment,
-    ) {
-        let Some(known) = self.customers.get(customer).filter(|_| self.sends) else {
-            return;
-        };
-        let webhook = Webhook {
-            body,
-            customer,
-            customer_id: known.id.clone(),
-            cause,
-            draws,
-            in_flight,
-        };
-        self.post.take(webhook, now, &mut self.schedule);
     }
 
     /// `POST /flag`.
@@ -443,120 +353,6 @@ impl World {
         };
         self.tell(place, Cause::Dashboard, body, draws, false, now);
         Some(Ok(()))
-    }
-
-    /// `GET /customer`: those for whom every field has the value.
-    pub fn find(&self, fields: &[(String, String)]) -> Result<Value, ApiError> {
-        let place = fields
-            .iter()
-            .find(|(field, _)| field == "customerId")
-            .map(|(_, id)| self.place(id));
-        let among = match place {
-            Some(Some(place)) => self.customers.get(place..=place).unwrap_or_default(),
-            Some(None) => &[],
-            None => &self.customers,
-        };
-        let found: Vec<_> = among
-            .iter()
-            .filter(|customer| {
-                let mut fields = fields.iter();
-                fields.all(|(field, value)| customer.matches(field, value) == Some(true))
-            })
-            .map(|customer| {
-                let latest = customer.running.last();
-                customer.shown(latest.and_then(|number| self.runs.get(number)))
-            })
-            .collect();
-        Ok(json!({ "customers": found }))
-    }
-
-    /// A customer by its id.
-    pub fn customer(&self, id: &str) -> Option<&Customer> {
-        self.customers.get(self.place(id)?)
-    }
-
-    /// The customers as they are, without what is personal; the newest `last`.
-    pub fn customers(&self, last: usize) -> Value {
-        let newest = self.customers.len().saturating_sub(last);
-        let shown: Vec<_> = self
-            .customers
-            .get(newest..)
-            .unwrap_or_default()
-            .iter()
-            .map(|customer| {
-                let running: Vec<_> = customer
-                    .running
-                    .iter()
-                    .filter_map(|number| self.runs.get(number))
-                    .flat_map(|run| {
-                        run.evaluations
-                            .iter()
-                            .filter(|(_, progress)| !progress.is_terminal())
-                            .map(|(check, progress)| {
-                                json!({"type": check, "status": progress, "requestId": run.request_id})
-                            })
-                    })
-                    .collect();
-                json!({
-                    "customerId": customer.id,
-                    "externalId": customer.external_id,
-                    "uri": customer.uri(),
-                    "status": customer.status,
-                    "kyc": customer.kyc,
-                    "fraudScore": customer.score,
-                    "flagged": customer.flagged,
-                    "createdAt": customer.created_at,
-                    "running": running,
-                })
-            })
-            .collect();
-        json!({"customers": shown, "total": self.customers.len()})
-    }
-
-    /// The requests as they are; the newest `last`.
-    pub fn requests(&self, last: usize) -> Value {
-        let mut shown: Vec<_> = self
-            .runs
-            .iter()
-            .rev()
-            .take(last)
-            .map(|(number, run)| {
-                let customer = self.customers.get(run.customer);
-                run.truth(*number, customer.map_or("", |customer| &customer.id))
-            })
-            .collect();
-        shown.reverse();
-        json!({ "requests": shown })
-    }
-}
-
-/// What a completed evaluation makes of its customer.
-fn complete(run: &Run, customer: &mut Customer, check: Check, now: Moment) {
-    let date = now.time.0;
-    match check {
-        Check::Kyc => {
-            customer.kyc = run.outcome.kyc;
-            customer.note_kyc(json!({"date": date, "outcome": run.outcome.kyc, "type": "kyc"}));
-        }
-        Check::Fraud => {
-            customer.score = Some(run.outcome.score);
-            customer.status = standing(run.outcome.score);
-            customer.note_fraud(json!({"date": date, "score": run.outcome.score}));
-        }
-        Check::Document => {
-            let outcome = if run.outcome.document_warns {
-                Kyc::Review
-            } else {
-                Kyc::Passed
-            };
-            customer.note_kyc(json!({
-                "date": date,
-                "outcome": outcome,
-                "documentType": run.document,
-                "issuingDate": "2021-05-06",
-                "type": "document",
-            }));
-        }
     }
 }
 
