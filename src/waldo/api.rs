@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 
-use super::login::{Login, LoginFault, error_code, retry_after};
-use super::upstream::{Body, CallError, Held, Upstream, hold, whole};
+use super::answers::{MAX_ERROR_BYTES, error_code, http_date, retry_after};
+use super::body::{Body, Held, hold, whole};
+use super::login::{Login, LoginFault};
+use super::upstream::{CallError, Upstream};
 use crate::domain::Timestamp;
 
 /// Bytes of an answer that are taken.
@@ -164,7 +166,7 @@ impl Api {
 }
 
 async fn code_of(body: Body) -> Result<Option<String>, CallError> {
-    Ok(match hold(body, super::login::MAX_ANSWER_BYTES).await? {
+    Ok(match hold(body, MAX_ERROR_BYTES).await? {
         Held::Whole(body) => error_code(&body),
         Held::Larger(_) => None,
     })
@@ -189,12 +191,4 @@ fn refusal(status: StatusCode, code: Option<String>, headers: &HeaderMap) -> Api
             code,
         },
     }
-}
-
-/// A point in time as HTTP writes it.
-#[must_use]
-pub fn http_date(text: &str) -> Option<Timestamp> {
-    let parser = jiff::fmt::rfc2822::DateTimeParser::new();
-    let at = parser.parse_timestamp(text).ok()?;
-    Some(Timestamp(at.as_millisecond()))
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
-    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -21,9 +20,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::login::{self, LOGIN_PATH, Login, LoginFault, Token, error_code};
-use super::recording::{self, NotRecorded, Recorder, recorded_path};
-use super::upstream::{Body, CallError, Held, Upstream, hold, whole};
+use super::answers::{MAX_ERROR_BYTES, error_code};
+use super::body::{Body, Held, hold, whole};
+use super::login::{LOGIN_PATH, Login, LoginFault};
+use super::recording::{self, NotRecorded, RecordedCall, Recorder, recorded_call};
+use super::token::Token;
+use super::upstream::{CallError, Upstream};
 use crate::door::{Hosts, Peer, Problem, RequestBody};
 use crate::metrics::{GatewayAnswer, Metrics};
 
@@ -161,16 +163,15 @@ impl Gateway {
         request: Request<RequestBody>,
     ) -> Result<Response<Body>, Problem> {
         let (head, body) = request.into_parts();
-        let path = recorded_path(&head.method, head.uri.path());
-        let sized = !head.headers.contains_key(TRANSFER_ENCODING);
+        let recorded = recorded_call(&head.method, head.uri.path());
         let call = Call {
-            length: body.size_hint().exact().filter(|_| sized),
+            length: body.size_hint().exact(),
             method: head.method,
             target: head.uri,
             headers: head.headers,
             body: body.boxed_unsync(),
         };
-        let Some(path) = path else {
+        let Some(of) = recorded else {
             // Whoever hangs up ends this with it.
             return self.forward(call).await.map(|answered| answered.response);
         };
@@ -180,7 +181,7 @@ impl Gateway {
         };
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
-            let answer = self.forward_and_record(path, call, place).await;
+            let answer = self.forward_and_record(of, call, place).await;
             // Where nobody listens any longer, it was recorded all the same.
             let _ = tell.send(answer);
         });
@@ -197,7 +198,7 @@ impl Gateway {
     /// Forwards a call whose answer is to be recorded, and gives the answer when that is done.
     async fn forward_and_record(
         &self,
-        path: &'static str,
+        of: RecordedCall,
         mut call: Call,
         _place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Problem> {
@@ -213,15 +214,15 @@ impl Gateway {
                 let took = sent_at.elapsed();
                 let kept = self
                     .recorder
-                    .record(path, head.status, &head.headers, &body, took);
+                    .record(of, head.status, &head.headers, &body, took);
                 (whole(body.clone()), kept.await)
             }
             Ok(Held::Larger(body)) => {
-                self.recorder.missed(path, NotRecorded::TooLarge);
+                self.recorder.missed(of, NotRecorded::TooLarge);
                 (body, false)
             }
             Err(error) => {
-                self.recorder.missed(path, NotRecorded::BrokenOff);
+                self.recorder.missed(of, NotRecorded::BrokenOff);
                 return Err(of_call(&error).with(RECORDED, HeaderValue::from_static("false")));
             }
         };
@@ -332,7 +333,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
 /// status, and that status has no other meaning on Waldo's pages.
 async fn says_invalid_token(answer: Response<Body>) -> Result<(Response<Body>, bool), Problem> {
     let (head, body) = answer.into_parts();
-    let held = hold(body, login::MAX_ANSWER_BYTES).await;
+    let held = hold(body, MAX_ERROR_BYTES).await;
     let (body, invalid) = match held.map_err(|error| of_call(&error))? {
         Held::Whole(body) => {
             let invalid = error_code(&body).is_none_or(|code| code == "INVALID_TOKEN");

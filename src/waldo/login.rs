@@ -6,33 +6,26 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::upstream::{CallError, Held, Upstream, hold, whole};
+use super::answers::{MAX_ERROR_BYTES, error_code, retry_after};
+use super::body::{Held, hold, whole};
+use super::token::Token;
+use super::upstream::{CallError, Upstream};
 use crate::config::WaldoCredentials;
 
 /// Where a login goes. (One of Waldo's pages says /authentication in its text; its own example and all others say this.)
 pub const LOGIN_PATH: &str = "/authenticate";
-/// The life of a token that does not say its own: what Waldo's pages promise.
-const USUAL_LIFE: Duration = Duration::from_secs(3600);
-/// A longer life than this is not believed.
-const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// A token is renewed so long before its end, or at half of its life if that is shorter.
-const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// The pause after a login that failed for now: doubled each time, up to the second value.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// The pause after a login that was refused.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// A token that Waldo does not take is replaced so often at most.
 const REPLACE_EVERY: Duration = Duration::from_secs(10);
-/// Bytes of an answer to a login, and of an error, that are read.
-pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Why there is no token.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,75 +52,6 @@ pub enum LoginFault {
     Call(#[from] CallError),
 }
 
-/// A token, and when it was had. Its text is never printed.
-#[derive(Clone)]
-pub struct Token {
-    header: HeaderValue,
-    renew_at: Instant,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl Token {
-    fn new(text: &str) -> Option<Self> {
-        let mut header = HeaderValue::from_str(&format!("Bearer {text}")).ok()?;
-        header.set_sensitive(true);
-        let life = life(text, crate::clock::now().0);
-        Some(Self {
-            header,
-            renew_at: Instant::now() + (life - RENEW_BEFORE.min(life / 2)),
-        })
-    }
-
-    /// As a call carries it.
-    #[must_use]
-    pub fn header(&self) -> HeaderValue {
-        self.header.clone()
-    }
-
-    fn same(&self, other: &Self) -> bool {
-        self.header == other.header
-    }
-}
-
-/// How long a JWT lives from now on. Its times are of Waldo's clock, so that the span between them counts before the
-/// difference to ours; and whatever is odd about them, the usual life is a good guess.
-fn life(token: &str, now_ms: i64) -> Duration {
-    #[derive(Deserialize)]
-    struct Claims {
-        exp: Option<f64>,
-        iat: Option<f64>,
-    }
-    let claims = token
-        .split('.')
-        .nth(1)
-        .and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok())
-        .and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
-    let Some(Claims {
-        exp: Some(exp),
-        iat,
-    }) = claims
-    else {
-        return USUAL_LIFE;
-    };
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "milliseconds do not matter here"
-    )]
-    let now = now_ms as f64 / 1000.0;
-    let believed = |seconds: f64| {
-        Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|life| (Duration::from_secs(1)..=MAX_LIFE).contains(life))
-    };
-    let spans = [iat.and_then(|iat| believed(exp - iat)), believed(exp - now)];
-    spans.into_iter().flatten().min().unwrap_or(USUAL_LIFE)
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LoginBody<'a> {
@@ -138,40 +62,6 @@ struct LoginBody<'a> {
 #[derive(Deserialize)]
 struct LoginAnswer {
     token: String,
-}
-
-/// The code of one of Waldo's errors.
-#[must_use]
-pub fn error_code(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Answer {
-        code: String,
-    }
-    let code = serde_json::from_slice::<Answer>(body).ok()?.code;
-    // It goes into log lines, so it has to look like one of Waldo's codes.
-    let good = (1..=64).contains(&code.len())
-        && code
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    good.then_some(code)
-}
-
-/// When to try again, as a header says it: in seconds, or as a date.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers
-        .get(http::header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = super::api::http_date(text)?;
-    let wait = at.0.saturating_sub(crate::clock::now().0);
-    Some(Duration::from_millis(
-        u64::try_from(wait).unwrap_or_default(),
-    ))
 }
 
 /// Tokens for one pair of key and secret; cheap to clone, and all clones share one token.
@@ -333,7 +223,7 @@ impl Login {
                     _ => Duration::ZERO,
                 };
                 flight.pause = Some(pause);
-                let until = Instant::now() + pause.max(asked.min(MAX_LIFE));
+                let until = Instant::now() + pause.max(asked);
                 flight.failed = Some((until, fault.clone()));
                 if !(refused && flight.told) {
                     log::error!("cannot log in at Waldo: {fault}");
@@ -360,7 +250,7 @@ impl Login {
         let identity = HeaderValue::from_static("identity");
         request.headers_mut().insert(ACCEPT_ENCODING, identity);
         let (head, body) = self.0.upstream.send(request).await?.into_parts();
-        let Held::Whole(body) = hold(body, MAX_ANSWER_BYTES).await? else {
+        let Held::Whole(body) = hold(body, MAX_ERROR_BYTES).await? else {
             return Err(LoginFault::Odd("the answer is too large".to_owned()));
         };
         if head.status.is_success() {
@@ -382,93 +272,5 @@ impl Login {
             }
             (status, _) => LoginFault::Odd(status.to_string()),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: i64 = 1_800_000_000;
-
-    fn jwt(claims: &str) -> String {
-        format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims))
-    }
-
-    fn lives(claims: &str) -> u64 {
-        life(&jwt(claims), NOW * 1000).as_secs()
-    }
-
-    #[test]
-    fn the_life_of_a_token_is_read_from_it() {
-        let exp = NOW + 600;
-        assert_eq!(lives(&format!(r#"{{"exp":{exp}}}"#)), 600);
-        assert_eq!(lives(&format!(r#"{{"exp":{exp},"iat":{NOW}}}"#)), 600);
-        assert_eq!(lives(&format!(r#"{{"exp":{exp}.5,"iat":{NOW}.5}}"#)), 600);
-    }
-
-    #[test]
-    fn clocks_that_differ_do_not_matter() {
-        let behind = format!(r#"{{"exp":{},"iat":{}}}"#, NOW - 7200 + 600, NOW - 7200);
-        assert_eq!(lives(&behind), 600);
-        let ahead = format!(r#"{{"exp":{},"iat":{}}}"#, NOW + 7200 + 600, NOW + 7200);
-        assert_eq!(lives(&ahead), 600);
-    }
-
-    #[test]
-    fn a_token_with_odd_times_lives_an_hour() {
-        for claims in [
-            "{}",
-            "[]",
-            "no json",
-            r#"{"exp":"soon"}"#,
-            r#"{"exp":0}"#,
-            r#"{"exp":-1e300}"#,
-            r#"{"exp":1e300}"#,
-            r#"{"exp":1e300,"iat":-1e300}"#,
-            r#"{"exp":5,"iat":9}"#,
-        ] {
-            assert_eq!(lives(claims), 3600, "{claims}");
-        }
-        for token in ["", ".", "..", "a.b.c", "opaque", "a.%%%.c"] {
-            assert_eq!(life(token, NOW * 1000).as_secs(), 3600, "{token}");
-        }
-    }
-
-    #[test]
-    fn a_code_that_is_none_is_not_taken_for_one() {
-        assert_eq!(
-            error_code(br#"{"code":"INVALID_TOKEN","message":"m"}"#).as_deref(),
-            Some("INVALID_TOKEN")
-        );
-        for body in [
-            r#"{"code":"a name"}"#,
-            r#"{"code":5}"#,
-            "",
-            "<html>",
-            r#"{"code":""}"#,
-        ] {
-            assert_eq!(error_code(body.as_bytes()), None, "{body}");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let of = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(http::header::RETRY_AFTER, text.parse().unwrap());
-            retry_after(&headers)
-        };
-        assert_eq!(of("120"), Some(Duration::from_secs(120)));
-        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        assert!(of("Fri, 31 Dec 2199 23:59:59 GMT") > Some(Duration::from_secs(3600)));
-        assert_eq!(of("soon"), None);
-        assert_eq!(of("-5"), None);
-    }
-
-    #[test]
-    fn a_token_is_not_printed() {
-        let token = Token::new("very-secret").unwrap();
-        assert_eq!(format!("{token:?}"), "[redacted]");
     }
 }

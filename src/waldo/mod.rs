@@ -6,13 +6,17 @@
 //! not tell. `sandbox` stands in for Waldo.
 
 mod address;
+mod answers;
 pub mod api;
+pub mod body;
+mod connect;
 pub mod daemon;
 pub mod gateway;
 pub mod login;
 pub mod reconciler;
 pub mod recording;
 pub mod sandbox;
+mod token;
 pub mod upstream;
 
 pub use api::{Api, ApiAnswer, ApiError};
@@ -20,4 +24,5 @@ pub use daemon::Daemon;
 pub use gateway::{Gateway, GatewayService};
 pub use login::{Login, LoginFault};
 pub use recording::Recorder;
+pub use token::Token;
 pub use upstream::{CallError, Times, Upstream};

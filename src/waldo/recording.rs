@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::client;
+use crate::domain::answer::{self, Call, NoOutcome};
 use crate::metrics::{Metrics, Recorded};
 
 /// How long the daemon may take.
@@ -19,14 +20,26 @@ const RECORD_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are held back for recording; the documented ones have a few hundred.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// The calls whose answers are recorded.
-const PATHS: [&str; 4] = ["/onboard", "/check-fraud", "/document", "/flag"];
+const PATHS: [(&str, Call); 4] = [
+    ("/onboard", Call::Onboard),
+    ("/check-fraud", Call::CheckFraud),
+    ("/document", Call::Document),
+    ("/flag", Call::Flag),
+];
 
-/// The path under which an answer to this call is recorded, if it is.
+/// A call whose answer is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedCall {
+    path: &'static str,
+    call: Call,
+}
+
+/// Whether the answer to this call is recorded, and as what.
 #[must_use]
-pub fn recorded_path(method: &Method, path: &str) -> Option<&'static str> {
+pub fn recorded_call(method: &Method, path: &str) -> Option<RecordedCall> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    let known = PATHS.into_iter().find(|known| *known == path)?;
-    (method == Method::POST).then_some(known)
+    let (path, call) = PATHS.into_iter().find(|(known, _)| *known == path)?;
+    (method == Method::POST).then_some(RecordedCall { path, call })
 }
 
 /// Why an answer was not recorded. No part of it is in here.
@@ -39,8 +52,8 @@ pub enum NotRecorded {
     #[error("it is larger than {} KiB", MAX_ANSWER_BYTES >> 10)]
     TooLarge,
     /// It cannot be read.
-    #[error("it is no JSON")]
-    NoJson,
+    #[error("{0}")]
+    NoOutcome(#[from] NoOutcome),
     /// It broke off.
     #[error("it broke off")]
     BrokenOff,
@@ -50,6 +63,12 @@ pub enum NotRecorded {
     /// The daemon did not keep it.
     #[error("the daemon answered {0}")]
     Refused(http::StatusCode),
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn no_json(error: serde_json::Error) -> NotRecorded {
+    // A syntax error names a place and quotes nothing.
+    NoOutcome::NoObject(error.to_string()).into()
 }
 
 /// What the control socket takes.
@@ -83,27 +102,30 @@ impl Recorder {
     /// Keeps an answer that is at hand, and says when that did not work. Whether it is durable now.
     pub async fn record(
         &self,
-        path: &'static str,
+        of: RecordedCall,
         status: http::StatusCode,
         headers: &HeaderMap,
         body: &Bytes,
         elapsed: Duration,
     ) -> bool {
-        let outcome = self.tell(path, status, headers, body, elapsed).await;
-        self.count(path, &outcome);
+        let outcome = self.tell(of, status, headers, body, elapsed).await;
+        self.count(of, &outcome);
         outcome.is_ok()
     }
 
     /// Says that an answer could not be kept.
-    pub fn missed(&self, path: &'static str, why: NotRecorded) {
-        self.count(path, &Err(why));
+    pub fn missed(&self, of: RecordedCall, why: NotRecorded) {
+        self.count(of, &Err(why));
     }
 
-    fn count(&self, path: &'static str, outcome: &Result<(), NotRecorded>) {
+    fn count(&self, of: RecordedCall, outcome: &Result<(), NotRecorded>) {
         let label = match outcome {
             Ok(()) => Recorded { recorded: "yes" },
             Err(why) => {
-                log::error!("an answer of Waldo's to {path} was not recorded: {why}");
+                log::error!(
+                    "an answer of Waldo's to {} was not recorded: {why}",
+                    of.path
+                );
                 Recorded { recorded: "no" }
             }
         };
@@ -112,7 +134,7 @@ impl Recorder {
 
     async fn tell(
         &self,
-        path: &'static str,
+        of: RecordedCall,
         status: http::StatusCode,
         headers: &HeaderMap,
         body: &Bytes,
@@ -122,15 +144,17 @@ impl Recorder {
         if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
             return Err(NotRecorded::Compressed);
         }
-        let answer: &RawValue = serde_json::from_slice(body).map_err(|_| NotRecorded::NoJson)?;
+        let answer: &RawValue = serde_json::from_slice(body).map_err(no_json)?;
+        // The daemon keeps no more than this either; what is left out here does not even reach it.
+        let outcome = answer::outcome(of.call, answer, None)?;
         let told = serde_json::to_vec(&AnswerBody {
             source: "gateway",
-            path,
+            path: of.path,
             status: status.as_u16(),
-            answer,
+            answer: &RawValue::from_string(outcome).map_err(no_json)?,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         })
-        .map_err(|_| NotRecorded::NoJson)?;
+        .map_err(no_json)?;
         let fault = |fault| NotRecorded::NoDaemon(self.control.to_string(), fault);
         let request = client::post("/v1/answers", told).map_err(fault)?;
         let answer = client::exchange(&self.control, request, RECORD_WITHIN)
@@ -165,7 +189,8 @@ mod tests {
             (Method::HEAD, "/flag", None),
             (Method::PUT, "/document", None),
         ] {
-            assert_eq!(recorded_path(&method, path), recorded, "{method} {path}");
+            let found = recorded_call(&method, path).map(|of| of.path);
+            assert_eq!(found, recorded, "{method} {path}");
         }
     }
 }
