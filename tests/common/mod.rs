@@ -11,6 +11,7 @@ pub mod bodies;
 pub mod http;
 pub mod place;
 pub mod rig;
+pub mod upstream;
 
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
@@ -120,6 +121,12 @@ impl Daemon {
         self.doors = serde_json::from_slice(&bytes).expect("JSON in the ready file");
     }
 
+    /// The process, while it runs.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     pub fn place(&self) -> &Place {
         &self.place
     }
@@ -155,6 +162,11 @@ impl Daemon {
     /// A connection of its own to the query door.
     pub fn reader(&self) -> Client {
         Client::tcp(self.address("query"))
+    }
+
+    /// A connection of its own to the gateway.
+    pub fn app(&self) -> Client {
+        Client::tcp(self.address("gateway"))
     }
 
     /// A connection of its own to the control door.
