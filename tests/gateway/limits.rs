@@ -160,6 +160,8 @@ fn a_document_passes_both_ways_without_being_held() {
     assert_eq!(warm.json()["warnings"], 1);
     app.call("GET", "/warm", &[("Range", "bytes=0-1")], None)
         .unwrap();
+    // The peak of the start may be higher than what is used now, and would hide what is held: it is forgotten first.
+    std::fs::write(format!("/proc/{}/clear_refs", daemon.pid()), "5").unwrap();
     let before = peak_kib(&daemon);
     for fields in [&[][..], &[("Transfer-Encoding", "chunked")]] {
         let mut bytes = request(
