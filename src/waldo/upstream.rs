@@ -4,8 +4,8 @@
 //! is between two neighbours only is passed on to neither side.
 
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as HttpBody;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use super::body::{Body, BoxError, Paced, Progress, Upload, patiently};
 use super::connect::Connector;
@@ -34,6 +35,8 @@ const IDLE_CONNECTIONS: usize = 8;
 const IDLE_CONNECTION_FOR: Duration = Duration::from_secs(4);
 /// The answer's head at most, and what is buffered of a body on its way.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// A Waldo that comes and goes is told of so often at most.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Fields that an answer may have.
 const MAX_FIELDS: usize = 128;
 
@@ -112,8 +115,14 @@ struct Inner {
     host: HeaderValue,
     times: Times,
     client: Client<Connector, Upload>,
-    /// Whether the last call found nobody, so that it is logged once.
-    away: AtomicBool,
+    away: Mutex<Away>,
+}
+
+/// What was told of a Waldo that does not answer.
+#[derive(Debug, Default)]
+struct Away {
+    now: bool,
+    told_at: Option<Instant>,
 }
 
 impl Upstream {
@@ -142,7 +151,7 @@ impl Upstream {
             host,
             times,
             client,
-            away: AtomicBool::new(false),
+            away: Mutex::default(),
         })))
     }
 
@@ -192,19 +201,22 @@ impl Upstream {
         Ok(answer)
     }
 
+    /// Logs when Waldo goes away and when it is back, not each call.
     fn say_whether_reached<T>(&self, outcome: &Result<T, CallError>) {
+        let mut away = self.0.away.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Ok(_) => {
-                if self.0.away.swap(false, Ordering::Relaxed) {
-                    log::info!("Waldo answers again");
-                }
+            Ok(_) if away.now => {
+                away.now = false;
+                log::info!("Waldo answers again");
             }
-            Err(error @ (CallError::Unreachable(_) | CallError::TooSlow)) => {
-                if !self.0.away.swap(true, Ordering::Relaxed) {
-                    log::error!("{error} (said once, until it answers again)");
-                }
+            Err(error @ (CallError::Unreachable(_) | CallError::TooSlow))
+                if !away.now && away.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) =>
+            {
+                away.now = true;
+                away.told_at = Some(Instant::now());
+                log::error!("{error} (said once, until it answers again)");
             }
-            Err(_) => {}
+            _ => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::common::http::request;
 use super::common::place::poll;
 use super::common::upstream::{Reply, Upstream};
-use super::{gateway, metric};
+use super::{gateway, gateway_to, metric};
 
 const RECORDED: &str = "waldo-syncd-recorded";
 
@@ -182,6 +182,38 @@ fn an_answer_is_recorded_though_its_app_hung_up() {
     answer.send(()).unwrap();
     poll("the request", Duration::from_secs(30), || {
         (daemon.get("/v1/requests/r-left").status == 200).then_some(())
+    });
+}
+
+#[test]
+fn calls_that_are_finished_without_their_apps_are_limited() {
+    let (asked, was_asked) = channel();
+    let (answer, may_answer) = channel::<()>();
+    let (asked, may_answer) = (Mutex::new(asked), Mutex::new(may_answer));
+    let upstream = Upstream::start(move |_| {
+        asked.lock().unwrap().send(()).unwrap();
+        let _ = may_answer.lock().unwrap().recv();
+        Reply::json(200, json!({"customerId": "c"}))
+    });
+    let daemon = gateway_to(&upstream.url(), "\n[limits]\nmax_connections = 2\n");
+    for _ in 0..2 {
+        let mut app = daemon.app();
+        app.send(&request("POST", "/onboard", &[], Some(b"{}")))
+            .unwrap();
+        was_asked.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
+    let refused = daemon
+        .app()
+        .call("POST", "/flag", &[], Some(b"{}"))
+        .unwrap();
+    refused.assert_problem(503, "gateway_busy");
+    drop(answer);
+    poll("a place", Duration::from_secs(30), || {
+        let answer = daemon
+            .app()
+            .call("POST", "/flag", &[], Some(b"{}"))
+            .unwrap();
+        (answer.status == 200).then_some(())
     });
 }
 
