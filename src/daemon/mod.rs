@@ -445,10 +445,6 @@ pub fn unused_settings(config: &Config) -> Vec<String> {
     let settings = [
         (config.backup.dir.is_some(), "[backup]"),
         (config.retention.payloads.is_some(), "[retention]"),
-        (
-            config.waldo.poll_concurrency != WaldoConfig::default().poll_concurrency,
-            "[waldo] poll_concurrency",
-        ),
     ];
     settings
         .into_iter()
