@@ -187,6 +187,7 @@ fn configured_doors(context: &Context, loaded: &Loaded) -> Result<Doors, CliErro
         query: known(&config.query.listen).or(socket),
         control: Some(control.display().to_string()),
         gateway: None,
+        sandbox: None,
     })
 }
 

@@ -1,19 +1,13 @@
 //! `sandbox`: the stand-in for Waldo as a program of its own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use super::{CliError, Context};
-use crate::daemon::{DaemonError, write_whole};
-use crate::door::{self, Door, DoorMetrics, Hosts, Limits, Listener};
-use crate::logging;
-use crate::waldo::sandbox::{API_KEY, CLIENT_SECRET, Mischief, Options, Sandbox, WebhookUrl};
+use crate::waldo::sandbox::{API_KEY, CLIENT_SECRET, Mischief, Options, WebhookUrl};
+use crate::{daemon, logging};
 
 /// Stand in for Waldo on this machine: its API, its outcomes, its webhooks and what goes wrong with them.
 #[derive(Debug, Args)]
@@ -113,64 +107,10 @@ pub fn run(context: &Context, args: SandboxArgs) -> Result<(), CliError> {
         .worker_threads(WORKERS)
         .enable_all()
         .build()?;
-    runtime.block_on(serve(args))
+    let options = args.options();
+    let ready_file = args.ready_file.as_deref();
+    Ok(runtime.block_on(daemon::run_sandbox(&args.listen, options, ready_file))?)
 }
 
 /// Threads; the daemon beside it needs the others.
 const WORKERS: usize = 2;
-
-async fn serve(args: SandboxArgs) -> Result<(), CliError> {
-    let failed = |source| DaemonError::Door {
-        door: "sandbox",
-        address: args.listen.clone(),
-        source,
-    };
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = TcpListener::bind(&args.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let options = args.options();
-    let seed = options.seed;
-    let sandbox = Sandbox::new(options);
-    let hosts = Hosts {
-        names: Vec::new(),
-        address: Some(address.ip()),
-    };
-    let (stop, stopped) = watch::channel(false);
-    let door = Door::new(
-        "sandbox",
-        Listener::Tcp(listener),
-        Limits::default(),
-        Arc::new(DoorMetrics::default()),
-    );
-    let door = tokio::spawn(door::serve(door, sandbox.routes(hosts), stopped.clone()));
-    let courier = tokio::spawn(async move { sandbox.run(stopped).await });
-
-    log::info!("the sandbox is open at {address}, its page at http://{address}/sandbox");
-    if args.api_key == API_KEY && args.client_secret == CLIENT_SECRET {
-        log::info!("log in with apiKey {API_KEY} and clientSecret {CLIENT_SECRET}");
-    } else {
-        log::info!("log in with the apiKey and clientSecret that were given");
-    }
-    match &args.webhook_url {
-        Some(url) => log::info!("webhooks go to {url}; the seed is {seed}"),
-        None => log::info!("no webhooks are sent: no --webhook-url was given; the seed is {seed}"),
-    }
-    if !address.ip().is_loopback() {
-        log::warn!(
-            "other machines can reach the sandbox at {address}: give it made-up people only"
-        );
-    }
-    if let Some(path) = &args.ready_file {
-        let text = serde_json::json!({"sandbox": address.to_string()}).to_string();
-        write_whole(path, &text)?;
-    }
-    let signal = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    log::info!("stopping on {signal}: everything in the sandbox ends with it");
-    stop.send_replace(true);
-    let _ = tokio::join!(door, courier);
-    Ok(())
-}

@@ -22,6 +22,9 @@ pub struct Doors {
     pub control: Option<String>,
     /// Address of the gateway.
     pub gateway: Option<String>,
+    /// Address of the sandbox, where one stands in for Waldo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
 }
 
 /// Writes a file so that others see all of it or nothing: beside it first, then over it.

@@ -4,6 +4,7 @@ mod files;
 mod lookout;
 mod outbound;
 mod samples;
+mod sandbox;
 mod secrets;
 mod sockets;
 
@@ -30,11 +31,13 @@ use crate::waldo::upstream::UpstreamError;
 
 pub use files::{DOORS_FILE, Doors, write_whole};
 pub use outbound::{OutboundOptions, run as run_outbound};
+pub use sandbox::run as run_sandbox;
 pub use secrets::{fresh_secret, make_secret};
 
 use files::remove;
 use outbound::{Outbound, Parts};
 use samples::{DoorSamples, StoreSamples};
+use sandbox::OpenSandbox;
 use secrets::{ensure_secrets, follow_secrets, signature};
 use sockets::{Socket, Sockets};
 
@@ -104,6 +107,8 @@ pub struct ServeOptions {
     pub on_terminal: bool,
     /// Whether the outbound role runs in this process too.
     pub outbound: bool,
+    /// Where a stand-in for Waldo listens that runs in this process too; then so does the outbound role.
+    pub sandbox: Option<String>,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -142,7 +147,17 @@ async fn serve(
     data_dir: &Path,
     store: &Store,
 ) -> Result<(), DaemonError> {
-    let config = &loaded.config;
+    let mut config = loaded.config.clone();
+    let sandbox = match &options.sandbox {
+        Some(listen) => {
+            let sandbox = OpenSandbox::bind(listen).await?;
+            sandbox.take_the_place_of_waldo(&mut config);
+            Some(sandbox)
+        }
+        None => None,
+    };
+    let config = &config;
+    let is_outbound = options.outbound || sandbox.is_some();
     let mut warnings = loaded.warnings.clone();
     let known = ensure_secrets(config, environment, data_dir, &mut warnings)?;
     let secrets = Secrets::default();
@@ -150,14 +165,16 @@ async fn serve(
     let mut terminate = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
     let control_path = environment.control_path(&config.control, data_dir);
-    let mut sockets = Sockets::open(config, &control_path, options.outbound)?;
-    let doors = sockets.doors();
+    let mut sockets = Sockets::open(config, &control_path, is_outbound)?;
+    let mut doors = sockets.doors();
+    doors.sandbox = sandbox.as_ref().map(OpenSandbox::address);
+    let ingest_address = doors.ingest.clone().unwrap_or_default();
 
     let (stop, stopped) = watch::channel(false);
     // The outbound role writes by the control door to its end, so that door is closed after it.
     let (stop_control, control_stopped) = watch::channel(false);
     let metrics = Arc::new(Metrics::default());
-    let outbound = if options.outbound {
+    let outbound = if is_outbound {
         let parts = Parts {
             config,
             environment,
@@ -207,6 +224,10 @@ async fn serve(
         log::warn!("{warning}");
     }
     let outbound = outbound.map(|outbound| tokio::spawn(outbound.run(stopped.clone())));
+    let sandbox = sandbox.map(|sandbox| {
+        let options = sandbox::beside(&ingest_address, &webhook_path(&known.current));
+        tokio::spawn(sandbox.serve(options, stopped.clone()))
+    });
     announce(&doors, data_dir, options)?;
     if outbound.is_none() && is_for_outbound(config) {
         log::info!(
@@ -253,6 +274,10 @@ async fn serve(
         && outbound.await.is_err()
     {
         log::error!("the outbound role did not stop cleanly");
+    }
+    if let Some(sandbox) = sandbox {
+        // It has nothing that outlives it.
+        let _ = sandbox.await;
     }
     stop_control.send_replace(true);
     while open.tasks.join_next().await.is_some() {}

@@ -93,6 +93,7 @@ impl Sockets {
         Doors {
             ingest: address(&self.ingest),
             query: address(&self.query).or(address(&self.query_socket)),
+            sandbox: None,
             control: address(&self.control),
             gateway: address(&self.gateway),
         }

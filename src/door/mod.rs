@@ -34,7 +34,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tower_service::Service;
 
-pub use body::{BodyError, BodyLimits, read_body};
+pub use body::{BodyError, BodyLimits, KEPT_BYTES, read_body};
 pub use conn::RequestBody;
 pub use host::Hosts;
 pub use problem::Problem;

@@ -17,7 +17,6 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::Instant;
 use tower_service::Service;
 
 use super::answers::{MAX_ERROR_BYTES, error_code};
@@ -57,12 +56,6 @@ struct Call {
     body: Body,
     /// Bytes of the body, where that is known.
     length: Option<u64>,
-}
-
-/// An answer, and when the call was sent that it answers.
-struct Answered {
-    response: Response<Body>,
-    sent_at: Instant,
 }
 
 impl Gateway {
@@ -173,7 +166,7 @@ impl Gateway {
         };
         let Some(of) = recorded else {
             // Whoever hangs up ends this with it.
-            return self.forward(call).await.map(|answered| answered.response);
+            return self.forward(call).await;
         };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let detail = "as many calls as may be are being finished for apps that hung up";
@@ -204,17 +197,14 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         let identity = HeaderValue::from_static("identity");
         call.headers.insert(ACCEPT_ENCODING, identity);
-        let Answered { response, sent_at } = self.forward(call).await?;
+        let response = self.forward(call).await?;
         if !response.status().is_success() {
             return Ok(response);
         }
         let (head, body) = response.into_parts();
         let (body, recorded) = match hold(body, recording::MAX_ANSWER_BYTES).await {
             Ok(Held::Whole(body)) => {
-                let took = sent_at.elapsed();
-                let kept = self
-                    .recorder
-                    .record(of, head.status, &head.headers, &body, took);
+                let kept = self.recorder.record(of, head.status, &head.headers, &body);
                 (whole(body.clone()), kept.await)
             }
             Ok(Held::Larger(body)) => {
@@ -235,7 +225,7 @@ impl Gateway {
     }
 
     /// Forwards a call, with a token of ours if the app brings none.
-    async fn forward(&self, mut call: Call) -> Result<Answered, Problem> {
+    async fn forward(&self, mut call: Call) -> Result<Response<Body>, Problem> {
         let login = self.login.as_ref().filter(|_| call.wants_token());
         let Some(login) = login else {
             return self.send(call).await;
@@ -244,19 +234,19 @@ impl Gateway {
         let mut token = self.add_token(login, &mut call).await?;
         let again = held.map(|body| call.again(body));
         let mut answered = self.send(call).await?;
-        login.take_fresh(&token, &answered.response);
-        if answered.response.status() != StatusCode::UNAUTHORIZED {
+        login.take_fresh(&token, &answered);
+        if answered.status() != StatusCode::UNAUTHORIZED {
             return Ok(answered);
         }
         let invalid;
-        (answered.response, invalid) = says_invalid_token(answered.response).await?;
+        (answered, invalid) = says_invalid_token(answered).await?;
         if invalid
             && login.give_up(&token)
             && let Some(mut again) = again
         {
             token = self.add_token(login, &mut again).await?;
             answered = self.send(again).await?;
-            login.take_fresh(&token, &answered.response);
+            login.take_fresh(&token, &answered);
         }
         Ok(answered)
     }
@@ -267,15 +257,13 @@ impl Gateway {
         Ok(token)
     }
 
-    async fn send(&self, call: Call) -> Result<Answered, Problem> {
+    async fn send(&self, call: Call) -> Result<Response<Body>, Problem> {
         let mut request = Request::new(call.body);
         *request.method_mut() = call.method;
         *request.uri_mut() = call.target;
         *request.headers_mut() = call.headers;
-        let sent_at = Instant::now();
         let response = self.upstream.send(request).await;
-        let response = response.map_err(|error| of_call(&error))?;
-        Ok(Answered { response, sent_at })
+        response.map_err(|error| of_call(&error))
     }
 }
 

@@ -79,7 +79,6 @@ struct AnswerBody<'a> {
     path: &'static str,
     status: u16,
     answer: &'a RawValue,
-    elapsed_ms: u64,
 }
 
 /// Records answers; cheap to clone.
@@ -106,9 +105,8 @@ impl Recorder {
         status: http::StatusCode,
         headers: &HeaderMap,
         body: &Bytes,
-        elapsed: Duration,
     ) -> bool {
-        let outcome = self.tell(of, status, headers, body, elapsed).await;
+        let outcome = self.tell(of, status, headers, body).await;
         self.count(of, &outcome);
         outcome.is_ok()
     }
@@ -138,7 +136,6 @@ impl Recorder {
         status: http::StatusCode,
         headers: &HeaderMap,
         body: &Bytes,
-        elapsed: Duration,
     ) -> Result<(), NotRecorded> {
         let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
@@ -152,7 +149,6 @@ impl Recorder {
             path: of.path,
             status: status.as_u16(),
             answer: &RawValue::from_string(outcome).map_err(no_json)?,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         })
         .map_err(no_json)?;
         let fault = |fault| NotRecorded::NoDaemon(self.control.to_string(), fault);

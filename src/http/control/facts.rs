@@ -42,9 +42,6 @@ struct AnswerBody {
     path: String,
     status: u16,
     answer: Box<RawValue>,
-    /// How long the call took; taken, but no rule asks for it yet.
-    #[serde(rename = "elapsedMs")]
-    _elapsed_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
