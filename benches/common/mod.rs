@@ -6,6 +6,7 @@
 )]
 
 pub mod deliveries;
+pub mod process;
 
 use std::error::Error;
 use std::fs;

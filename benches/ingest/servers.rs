@@ -1,15 +1,11 @@
 //! The two servers that are compared, each in a process of its own: the daemon, and the same door answering 204 with
-//! nothing behind it. What they cost is read from `/proc`.
-//!
-//! Invariant: no server outlives the benchmark. Each hangs on a shell that stops it as soon as its input ends, and that
-//! happens when its handle is dropped, and when the benchmark itself is killed.
+//! nothing behind it.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,24 +18,15 @@ use waldo_syncd::door::{BodyLimits, Door, DoorMetrics, Limits, Listener, Peer, r
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
-use crate::common::{Result, poll};
+use crate::common::Result;
+use crate::common::process::Process;
 
 /// The argument with which this benchmark starts itself as the server that has nothing behind its door.
 pub const ANSWER_204: &str = "--answer-204";
 
-const START_WITHIN: Duration = Duration::from_secs(20);
-const STOP_WITHIN: Duration = Duration::from_secs(20);
-/// What the kernel counts processor time in, on every architecture of Linux that this is built for.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// Starts what follows the log's path, tells its process id, and ends it when the input ends.
-const GUARD: &str =
-    r#"log=$1; shift; "$@" >"$log" 2>&1 & echo $!; read -r _; kill -TERM $!; wait $!"#;
-
 /// A running server.
 pub struct Server {
-    guard: Child,
-    process: u32,
+    process: Process,
     /// Where it takes webhooks.
     pub address: SocketAddr,
     /// The path at which it does.
@@ -71,67 +58,24 @@ impl Server {
         Ok(server)
     }
 
-    fn start(folder: &Path, name: &str, mut command: Vec<OsString>) -> Result<Self> {
-        let ready = folder.join(format!("{name}-ready.json"));
-        let log = folder.join(format!("{name}.log"));
-        command.extend(["--ready-file".into(), ready.clone().into()]);
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "sh"])
-            .arg(&log)
-            .args(command)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let output = guard.stdout.take().ok_or("no output of the shell")?;
-        let mut process = String::new();
-        BufReader::new(output).read_line(&mut process)?;
-        let mut server = Self {
-            guard,
-            process: process.trim().parse()?,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+    fn start(folder: &Path, name: &str, command: Vec<OsString>) -> Result<Self> {
+        let process = Process::start(folder, name, command, &[])?;
+        Ok(Self {
+            address: process.door("ingest")?,
             path: String::new(),
-            query: None,
-        };
-        let doors = poll("a server to start", START_WITHIN, || {
-            let text = fs::read(&ready).unwrap_or_default();
-            Ok(serde_json::from_slice::<Value>(&text).ok())
-        });
-        let doors = doors.map_err(|error| {
-            format!(
-                "{error}; its log: {}",
-                fs::read_to_string(&log).unwrap_or_default()
-            )
-        })?;
-        let door = |name: &str| doors.get(name).and_then(Value::as_str);
-        server.address = door("ingest").ok_or("no ingest door")?.parse()?;
-        server.query = door("query").map(str::parse).transpose()?;
-        Ok(server)
+            query: process.door("query").ok(),
+            process,
+        })
     }
 
     /// Processor time used so far, in seconds.
     pub fn processor_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process))?;
-        // The second field is a name in parentheses, in which anything may stand.
-        let (_, fields) = stat.rsplit_once(')').ok_or("no process")?;
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        Ok(ticks / TICKS_PER_SECOND)
+        self.process.processor_seconds()
     }
 
     /// Resident memory in MiB: now (`VmRSS`), or the most there ever was (`VmHWM`).
     pub fn resident_mib(&self, which: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process))?;
-        let line = status.lines().find(|line| line.starts_with(which));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(kib.ok_or("no such line")?.parse::<f64>()? / 1024.0)
+        self.process.resident_mib(which)
     }
 
     /// How many events the rows are behind the log; none where there is no log.
@@ -151,24 +95,8 @@ impl Server {
     }
 
     /// Stops it and waits for its end.
-    pub fn stop(mut self) -> Result<()> {
-        drop(self.guard.stdin.take());
-        let guard = &mut self.guard;
-        let status = poll("a server to stop", STOP_WITHIN, || Ok(guard.try_wait()?))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("a server ended with {status}").into())
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        let guard = &mut self.guard;
-        // After a clean stop it has ended already; after an error there is nobody left to tell.
-        let _ = poll("a server to stop", STOP_WITHIN, || Ok(guard.try_wait()?));
+    pub fn stop(self) -> Result<()> {
+        self.process.stop()
     }
 }
 
