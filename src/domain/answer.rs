@@ -50,11 +50,13 @@ pub enum NoOutcome {
     NotOne(usize),
 }
 
-/// What a registration by the gateway adds to an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registering {
-    /// When the outcome is due after now, in seconds.
-    pub deadline_seconds: u64,
+/// What the daemon adds to an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// When the outcome is due after now, in seconds, where a requestId in the answer is to be registered.
+    pub deadline_seconds: Option<u64>,
+    /// Whether the flag call was noted before it was made.
+    pub flag_noted: bool,
 }
 
 impl Call {
@@ -96,16 +98,12 @@ impl Call {
     }
 }
 
-/// The body of the event that is kept of an answer: its outcomes and ids, in the words of a webhook. With `registering`,
-/// an answer that has a requestId also registers it.
+/// The body of the event that is kept of an answer: its outcomes and ids, in the words of a webhook, and what the daemon
+/// adds.
 ///
 /// # Errors
 /// When the answer is no JSON object, or a list of other than one customer.
-pub fn outcome(
-    call: Call,
-    answer: &RawValue,
-    registering: Option<Registering>,
-) -> Result<String, NoOutcome> {
+pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, NoOutcome> {
     let answer = only_customer(answer)?;
     let members = object(answer)?;
     let mut kept = Map::new();
@@ -163,12 +161,12 @@ pub fn outcome(
         (call, None) => call.event(),
     };
     kept.insert("event".to_owned(), event.as_str().into());
-    if let Some(registering) = registering.filter(|_| kept.contains_key("requestId")) {
+    if beside.flag_noted {
+        kept.insert("noted".to_owned(), true.into());
+    }
+    if let (Some(seconds), true) = (beside.deadline_seconds, kept.contains_key("requestId")) {
         kept.insert("operation".to_owned(), call.operation().as_str().into());
-        kept.insert(
-            "deadlineSeconds".to_owned(),
-            registering.deadline_seconds.into(),
-        );
+        kept.insert("deadlineSeconds".to_owned(), seconds.into());
         if call == Call::Onboard && fraud_follows {
             kept.insert("expects".to_owned(), json!(["kyc", "fraud"]));
         }
@@ -243,10 +241,11 @@ mod tests {
 
     fn kept(call: Call, answer: &Value) -> Value {
         let raw = serde_json::value::to_raw_value(answer).unwrap();
-        let registering = Registering {
-            deadline_seconds: 900,
+        let beside = Beside {
+            deadline_seconds: Some(900),
+            flag_noted: false,
         };
-        serde_json::from_str(&outcome(call, &raw, Some(registering)).unwrap()).unwrap()
+        serde_json::from_str(&outcome(call, &raw, beside).unwrap()).unwrap()
     }
 
     #[test]
@@ -267,7 +266,7 @@ mod tests {
         );
         // Whoever forwards an answer may have reduced it already.
         let raw = serde_json::value::to_raw_value(&answer).unwrap();
-        let reduced = outcome(Call::Onboard, &raw, None).unwrap();
+        let reduced = outcome(Call::Onboard, &raw, Beside::default()).unwrap();
         let reduced = serde_json::from_str(&reduced).unwrap();
         assert_eq!(kept(Call::Onboard, &reduced), kept(Call::Onboard, &answer));
     }
@@ -296,7 +295,7 @@ mod tests {
     fn a_list_of_several_customers_is_about_nobody() {
         let raw = serde_json::value::to_raw_value(&serde_json::json!({"customers": [{}, {}]}));
         assert_eq!(
-            outcome(Call::Customer, &raw.unwrap(), None),
+            outcome(Call::Customer, &raw.unwrap(), Beside::default()),
             Err(NoOutcome::NotOne(2))
         );
     }

@@ -243,7 +243,7 @@ impl World {
             (Disposition::Applied, Some(kind)) if event.source != Source::Control => {
                 verdict.created_customer = !customer.is_known();
                 verdict.changes = customer.apply(reading, cause);
-                if kind == EventKind::Flag && event.source == Source::Gateway {
+                if kind == EventKind::Flag && event.source == Source::Gateway && !reading.noted {
                     note_flag_call(customer, event, reading);
                 }
                 if verdict.evidence == Evidence::OwnFlagCall
@@ -316,6 +316,12 @@ fn note_flag_call(customer: &mut Customer, event: &Event, reading: &Reading) {
     };
     let at = event.received_at;
     let calls = &mut customer.memory.own_flag_calls;
+    if reading.withdrawn {
+        if let Some(last) = calls.iter().rposition(|call| call.flag == flag) {
+            calls.remove(last);
+        }
+        return;
+    }
     calls.retain(|call| at.ms_since(call.at) <= OWN_FLAG_CALL_MS);
     if calls.len() == MAX_OWN_FLAG_CALLS {
         calls.remove(0);

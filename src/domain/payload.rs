@@ -34,6 +34,12 @@ pub struct Reading {
     pub flag: Option<bool>,
     /// What an app told of a request, or the gateway of the call that it forwarded.
     pub registration: Option<Registration>,
+    /// Whether the flag call that this answers was noted before it was made (forwarded calls only).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
+    /// Whether a flag call that was noted was not made after all (control events only).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
     /// The version of the customer that Waldo was asked beside (polled events only).
     pub seen_version: Option<u64>,
     /// The state that a request was settled with by hand (control events only).
@@ -373,6 +379,7 @@ impl Reader {
             reading.validation.status = self.text(members, "status").map(status_word);
         }
         if source == Source::Gateway {
+            reading.noted = self.boolean(members, "noted").unwrap_or(false);
             self.registration(members, reading);
         } else {
             let version = self.integer(members, "seenVersion", "seenVersion");
@@ -383,6 +390,7 @@ impl Reader {
     /// What only apps say. The control door has checked it already; here it is read again, for the log is the source.
     fn control(&mut self, members: &Members<'_>, reading: &mut Reading) {
         self.registration(members, reading);
+        reading.withdrawn = self.boolean(members, "withdrawn").unwrap_or(false);
         if let Some(state) = self.text(members, "state") {
             reading.settled = state
                 .parse()

@@ -393,13 +393,22 @@ impl Store {
         }
     }
 
-    /// Notes that an app called Waldo's flag endpoint, so that the webhook it causes is known as its echo.
+    /// Notes that an app calls Waldo's flag endpoint, so that the webhook it causes is known as its echo; or, withdrawn,
+    /// that the call it noted last was not made.
     ///
     /// # Errors
     /// As [`Self::append`].
-    pub async fn note_flag_call(&self, customer_id: &str, flag: bool) -> Result<Seq, StoreError> {
-        let fact =
+    pub async fn note_flag_call(
+        &self,
+        customer_id: &str,
+        flag: bool,
+        withdrawn: bool,
+    ) -> Result<Seq, StoreError> {
+        let mut fact =
             serde_json::json!({ "event": "flag.called", "customerId": customer_id, "flag": flag });
+        if withdrawn {
+            fact["withdrawn"] = true.into();
+        }
         self.append_fact(fact.to_string()).await
     }
 

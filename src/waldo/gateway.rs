@@ -22,7 +22,7 @@ use tower_service::Service;
 use super::answers::{MAX_ERROR_BYTES, error_code};
 use super::body::{Body, Held, hold, whole};
 use super::login::{LOGIN_PATH, Login, LoginFault};
-use super::recording::{self, NotRecorded, RecordedCall, Recorder, recorded_call};
+use super::recording::{self, FlagCall, NotRecorded, RecordedCall, Recorder, recorded_call};
 use super::token::Token;
 use super::upstream::{CallError, Upstream};
 use crate::door::{Hosts, Peer, Problem, RequestBody};
@@ -197,14 +197,21 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         let identity = HeaderValue::from_static("identity");
         call.headers.insert(ACCEPT_ENCODING, identity);
+        let flag = self.note_flag(of, &mut call).await?;
         let response = self.forward(call).await?;
         if !response.status().is_success() {
+            if let Some(flag) = flag.filter(|_| response.status().is_client_error()) {
+                self.recorder.withdraw_flag(&flag).await;
+            }
             return Ok(response);
         }
         let (head, body) = response.into_parts();
         let (body, recorded) = match hold(body, recording::MAX_ANSWER_BYTES).await {
             Ok(Held::Whole(body)) => {
-                let kept = self.recorder.record(of, head.status, &head.headers, &body);
+                let noted = flag.is_some();
+                let kept = self
+                    .recorder
+                    .record(of, head.status, &head.headers, &body, noted);
                 (whole(body.clone()), kept.await)
             }
             Ok(Held::Larger(body)) => {
@@ -222,6 +229,22 @@ impl Gateway {
             response.headers_mut().insert(RECORDED, no);
         }
         Ok(response)
+    }
+
+    /// Notes a flag call before it is made; `None` where it is no such call, or that did not work.
+    async fn note_flag(
+        &self,
+        of: RecordedCall,
+        call: &mut Call,
+    ) -> Result<Option<FlagCall>, Problem> {
+        if !of.is_flag() {
+            return Ok(None);
+        }
+        let body = call.hold().await?;
+        let Some(flag) = body.and_then(|body| of.flag(&body)) else {
+            return Ok(None);
+        };
+        Ok(self.recorder.note_flag(&flag).await.then_some(flag))
     }
 
     /// Forwards a call, with a token of ours if the app brings none.

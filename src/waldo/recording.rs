@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_ENCODING, HeaderMap};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::client;
-use crate::domain::answer::{self, Call, NoOutcome};
+use crate::domain::answer::{self, Beside, Call, NoOutcome};
 use crate::metrics::{Metrics, Recorded};
 
 /// How long the daemon may take.
@@ -40,6 +40,20 @@ pub fn recorded_call(method: &Method, path: &str) -> Option<RecordedCall> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let (path, call) = PATHS.into_iter().find(|(known, _)| *known == path)?;
     (method == Method::POST).then_some(RecordedCall { path, call })
+}
+
+impl RecordedCall {
+    /// What a call with this body asks for, if it is a flag call that can be read.
+    #[must_use]
+    pub fn flag(self, body: &[u8]) -> Option<FlagCall> {
+        serde_json::from_slice(body).ok().filter(|_| self.is_flag())
+    }
+
+    /// Whether it is a call to `/flag`.
+    #[must_use]
+    pub fn is_flag(self) -> bool {
+        self.call == Call::Flag
+    }
 }
 
 /// Why an answer was not recorded. No part of it is in here.
@@ -79,6 +93,16 @@ struct AnswerBody<'a> {
     path: &'static str,
     status: u16,
     answer: &'a RawValue,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    flag_noted: bool,
+}
+
+/// What a call to `/flag` asks for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlagCall {
+    customer_id: String,
+    flag: bool,
 }
 
 /// Records answers; cheap to clone.
@@ -105,10 +129,34 @@ impl Recorder {
         status: http::StatusCode,
         headers: &HeaderMap,
         body: &Bytes,
+        flag_noted: bool,
     ) -> bool {
-        let outcome = self.tell(of, status, headers, body).await;
+        let outcome = self.tell(of, status, headers, body, flag_noted).await;
         self.count(of, &outcome);
         outcome.is_ok()
+    }
+
+    /// Notes a flag call before it is made: its webhook may be quicker than its answer. Whether that worked; if not, the
+    /// answer will note it.
+    pub async fn note_flag(&self, call: &FlagCall) -> bool {
+        let noted = match serde_json::to_vec(call).map_err(no_json) {
+            Ok(body) => self.post("/v1/flags", body).await,
+            Err(error) => Err(error),
+        };
+        if let Err(why) = &noted {
+            log::warn!("a flag call was not noted before it is made: {why}");
+        }
+        noted.is_ok()
+    }
+
+    /// Takes back a note: Waldo refused the call.
+    pub async fn withdraw_flag(&self, call: &FlagCall) {
+        let body = serde_json::json!({
+            "customerId": call.customer_id, "flag": call.flag, "withdrawn": true,
+        });
+        if let Err(why) = self.post("/v1/flags", body.to_string().into_bytes()).await {
+            log::warn!("the note of a flag call that Waldo refused stays: {why}");
+        }
     }
 
     /// Says that an answer could not be kept.
@@ -136,6 +184,7 @@ impl Recorder {
         status: http::StatusCode,
         headers: &HeaderMap,
         body: &Bytes,
+        flag_noted: bool,
     ) -> Result<(), NotRecorded> {
         let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
@@ -143,16 +192,21 @@ impl Recorder {
         }
         let answer: &RawValue = serde_json::from_slice(body).map_err(no_json)?;
         // The daemon keeps no more than this either; what is left out here does not even reach it.
-        let outcome = answer::outcome(of.call, answer, None)?;
+        let outcome = answer::outcome(of.call, answer, Beside::default())?;
         let told = serde_json::to_vec(&AnswerBody {
             source: "gateway",
             path: of.path,
             status: status.as_u16(),
             answer: &RawValue::from_string(outcome).map_err(no_json)?,
+            flag_noted,
         })
         .map_err(no_json)?;
+        self.post("/v1/answers", told).await
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), NotRecorded> {
         let fault = |fault| NotRecorded::NoDaemon(self.control.to_string(), fault);
-        let request = client::post("/v1/answers", told).map_err(fault)?;
+        let request = client::post(path, body).map_err(fault)?;
         let answer = client::exchange(&self.control, request, RECORD_WITHIN)
             .await
             .map_err(fault)?;

@@ -1,12 +1,13 @@
 //! Answers are recorded before the app has them, or say that they were not.
 
-use std::sync::Mutex;
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::common::http::request;
+use super::common::http::{Client, request};
 use super::common::place::poll;
 use super::common::upstream::{Reply, Upstream};
 use super::{gateway, gateway_to, metric};
@@ -71,6 +72,59 @@ fn a_flag_call_explains_the_webhook_that_it_causes() {
     assert_eq!((answer.status, answer.header(RECORDED)), (200, None));
     let seq = daemon.deliver(json!({"event": "flag", "flag": true, "customerId": "c"}));
     assert_eq!(daemon.event(seq)["originEvidence"], "own_flag_call");
+}
+
+#[test]
+fn a_flag_webhook_that_is_quicker_than_the_answer_is_explained_and_only_that_one() {
+    let daemon = Arc::new(OnceLock::<(SocketAddr, String)>::new());
+    let door = Arc::clone(&daemon);
+    let flagged = json!({"event": "flag", "flag": true, "customerId": "c"});
+    let webhook = flagged.to_string();
+    // Waldo's webhook arrives, and is acknowledged, before Waldo answers the call.
+    let upstream = Upstream::start(move |_| {
+        let (ingest, path) = door.get().expect("the daemon's ingest door");
+        let told = Client::tcp(*ingest).call("POST", path, &[], Some(webhook.as_bytes()));
+        assert_eq!(told.expect("an answer").status, 200);
+        Reply::json(200, json!({"flagged": true, "customerId": "c"}))
+    });
+    let gateway = gateway(&upstream);
+    daemon
+        .set((gateway.address("ingest"), gateway.webhook_path()))
+        .expect("set once");
+    let call = json!({"customerId": "c", "flag": true, "note": "private"}).to_string();
+    let answer = gateway
+        .app()
+        .call("POST", "/flag", &[], Some(call.as_bytes()))
+        .unwrap();
+    assert_eq!((answer.status, answer.header(RECORDED)), (200, None));
+    let evidence = |seq| gateway.event(seq)["originEvidence"].clone();
+    let names: Vec<_> = gateway
+        .get("/v1/events")
+        .items()
+        .iter()
+        .map(|event| event["event"].clone())
+        .collect();
+    assert_eq!(names, ["flag.called", "flag", "flag"]);
+    assert_eq!(evidence(2), "own_flag_call");
+    // One call explains one webhook. (Another body, for the same one would be a repeat.)
+    let again = json!({"flag": true, "event": "flag", "customerId": "c", "uri": "u"});
+    let seq = gateway.deliver(again);
+    assert_eq!(evidence(seq), "none");
+    assert!(!gateway.log().contains("private"));
+}
+
+#[test]
+fn a_flag_call_that_waldo_refuses_explains_nothing() {
+    let upstream = Upstream::start(|_| Reply::json(400, json!({"code": "INVALID_QUERY"})));
+    let daemon = gateway(&upstream);
+    let call = json!({"customerId": "c", "flag": true}).to_string();
+    let answer = daemon
+        .app()
+        .call("POST", "/flag", &[], Some(call.as_bytes()))
+        .unwrap();
+    assert_eq!(answer.status, 400);
+    let seq = daemon.deliver(json!({"event": "flag", "flag": true, "customerId": "c"}));
+    assert_eq!(daemon.event(seq)["originEvidence"], "none");
 }
 
 #[test]

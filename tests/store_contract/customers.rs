@@ -45,7 +45,7 @@ async fn anything(store: &Store, state: &mut u64, n: usize) -> Seq {
         ),
         6 => {
             return store
-                .note_flag_call(customer, dice(state, 2) == 0)
+                .note_flag_call(customer, dice(state, 2) == 0, false)
                 .await
                 .unwrap();
         }

@@ -215,7 +215,10 @@ async fn settling_by_hand_needs_a_known_request() {
 async fn flag_event_after_an_own_call_is_its_echo() {
     let opened = Opened::new();
     let store = &opened.store;
-    assert_eq!(store.note_flag_call("c", true).await.unwrap(), Seq(1));
+    assert_eq!(
+        store.note_flag_call("c", true, false).await.unwrap(),
+        Seq(1)
+    );
     assert!(
         store
             .customer("c".to_owned())

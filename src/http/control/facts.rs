@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use warp::reply::Response as Reply;
 
 use super::{Control, bad, parse};
-use crate::domain::answer::{self, Call, Registering};
+use crate::domain::answer::{self, Beside, Call};
 use crate::domain::payload::MAX_CONTEXT_BYTES;
 use crate::domain::{Operation, Seq, Source, State};
 use crate::http::reply::{Problem, SEQ_HEADER, json_bytes};
@@ -42,6 +42,8 @@ struct AnswerBody {
     path: String,
     status: u16,
     answer: Box<RawValue>,
+    #[serde(default)]
+    flag_noted: bool,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +51,8 @@ struct AnswerBody {
 struct FlagBody {
     customer_id: String,
     flag: bool,
+    #[serde(default)]
+    withdrawn: bool,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +125,7 @@ impl Control {
         }
         let seq = self
             .store
-            .note_flag_call(&body.customer_id, body.flag)
+            .note_flag_call(&body.customer_id, body.flag, body.withdrawn)
             .await?;
         Ok(kept(StatusCode::OK, seq))
     }
@@ -138,11 +142,12 @@ impl Control {
         }
         let call = Call::of_path(&body.path)
             .ok_or_else(|| bad("path: no answer of that call says what became of a customer"))?;
-        let registering =
-            (body.source == Source::Gateway && call != Call::Customer).then(|| Registering {
-                deadline_seconds: self.deadline.as_secs().max(1),
-            });
-        let outcome = answer::outcome(call, &body.answer, registering)
+        let is_call = body.source == Source::Gateway && call != Call::Customer;
+        let beside = Beside {
+            deadline_seconds: is_call.then(|| self.deadline.as_secs().max(1)),
+            flag_noted: call == Call::Flag && body.flag_noted,
+        };
+        let outcome = answer::outcome(call, &body.answer, beside)
             .map_err(|why| bad(format!("answer: {why}")))?;
         let seq = self.store.record_answer(body.source, outcome).await?;
         Ok(kept(StatusCode::OK, seq))

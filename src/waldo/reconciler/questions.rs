@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::pace::Pause;
 use crate::clock::now;
-use crate::domain::answer::{self, Call};
+use crate::domain::answer::{self, Beside, Call};
 use crate::domain::payload::{self, Reading};
 use crate::domain::{Disposition, Seq, Source, Timestamp};
 use crate::waldo::api::{Api, ApiError};
@@ -189,7 +189,7 @@ impl Questions {
         let odd = |why: String| Fault::Waldo(ApiError::Odd(why));
         let raw: &RawValue =
             serde_json::from_slice(&body).map_err(|error| odd(error.to_string()))?;
-        let text = match answer::outcome(Call::Customer, raw, None) {
+        let text = match answer::outcome(Call::Customer, raw, Beside::default()) {
             Ok(text) => text,
             Err(answer::NoOutcome::NotOne(_)) => return Ok(None),
             Err(error) => return Err(odd(error.to_string())),

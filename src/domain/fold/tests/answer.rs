@@ -107,6 +107,31 @@ fn an_answer_to_a_flag_call_explains_the_flag_webhook() {
 }
 
 #[test]
+fn a_flag_call_noted_before_it_was_made_counts_once() {
+    let mut tale = Tale::new();
+    tale.control(&flag_called("c", true));
+    let answer =
+        json!({"event": "flag", "customerId": "c", "flagged": true, "uri": "u", "noted": true});
+    assert_eq!(origin(&tale.event(Source::Gateway, &answer)), API_BY_CALL);
+    assert_eq!(origin(&tale.webhook(&flag("c", true))), API_BY_CALL);
+    let other = with(flag("c", true), json!({"uri": "v"}));
+    assert_eq!(origin(&tale.webhook(&other)), DASHBOARD);
+}
+
+#[test]
+fn a_withdrawn_flag_call_explains_nothing_and_leaves_the_others() {
+    let mut tale = Tale::new();
+    let withdrawn = with(flag_called("c", true), json!({"withdrawn": true}));
+    tale.control(&withdrawn);
+    tale.control(&flag_called("c", false));
+    tale.control(&flag_called("c", true));
+    tale.wait(1);
+    tale.control(&withdrawn);
+    assert_eq!(origin(&tale.webhook(&flag("c", true))), DASHBOARD);
+    assert_eq!(origin(&tale.webhook(&flag("c", false))), API_BY_CALL);
+}
+
+#[test]
 fn a_polled_outcome_settles_by_poll() {
     let mut tale = Tale::new();
     tale.register("r", "fraud", "c");
