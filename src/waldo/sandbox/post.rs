@@ -77,6 +77,7 @@ struct Record {
     mischief: Vec<&'static str>,
     made_at: i64,
     sent_at: Option<i64>,
+    sent_number: Option<u64>,
 }
 
 struct Parcel {
@@ -91,6 +92,7 @@ pub struct Post {
     pace: Duration,
     records: VecDeque<Record>,
     made: u64,
+    sent: u64,
     parcels: HashMap<u64, Parcel>,
     lanes: Vec<VecDeque<u64>>,
     held: HashMap<usize, Vec<u64>>,
@@ -105,6 +107,7 @@ impl Post {
             pace,
             records: VecDeque::new(),
             made: 0,
+            sent: 0,
             parcels: HashMap::new(),
             lanes: vec![VecDeque::new(); LANES],
             held: HashMap::new(),
@@ -197,6 +200,7 @@ impl Post {
             mischief,
             made_at: now.0,
             sent_at: None,
+            sent_number: None,
         });
         self.made
     }
@@ -286,7 +290,12 @@ impl Post {
     /// It was sent.
     pub fn sent(&mut self, number: u64, fate: Fate, at: Timestamp) {
         self.parcels.remove(&number);
+        self.sent += 1;
+        let place = self.sent;
         self.set_fate(number, fate, Some(at.0));
+        if let Some(record) = self.find(number) {
+            record.sent_number = Some(place);
+        }
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Record> {
