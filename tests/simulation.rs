@@ -20,7 +20,9 @@ mod oracle;
 #[path = "simulation/story.rs"]
 mod story;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -31,11 +33,13 @@ use drive::Drive;
 use story::Story;
 
 /// What an ordinary run plays through.
-const SEEDS: [u64; 4] = [1, 2, 3, 4];
+const SEEDS: [u64; 3] = [1, 2, 3];
 /// Operations of one seed.
-const OPERATIONS: usize = 600;
-/// Seeds side by side.
-const AT_ONCE: usize = 2;
+const OPERATIONS: usize = 500;
+/// Seeds side by side: they wait more than they work.
+const AT_ONCE: usize = 4;
+/// How to see a failure again.
+const AGAIN: &str = "cargo test --test simulation -- --nocapture";
 /// Rounds of asking Waldo until nothing differs. A round takes over what the one before left open.
 const MAX_ROUNDS: usize = 6;
 /// For registered requests to come due and be settled.
@@ -55,38 +59,30 @@ fn after_any_trouble_the_daemon_and_waldo_agree() {
             (first..first + many.unwrap_or(1)).collect()
         }
     };
-    let next = AtomicU64::new(0);
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(seeds.len()) {
             scope.spawn(|| {
-                while let Some(seed) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-                    .ok()
-                    .and_then(|place| seeds.get(place))
-                {
-                    play(*seed);
+                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The others go on: how many fail says much of why.
+                    if catch_unwind(|| play(seed)).is_err() {
+                        println!("seed {seed} failed; again: SIMULATION_SEED={seed} {AGAIN}");
+                        failed.lock().unwrap().push(seed);
+                    }
                 }
             });
         }
     });
-}
-
-/// Says how to see a failure again.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let again = format!(
-                "SIMULATION_SEED={} cargo test --test simulation -- --nocapture",
-                self.0
-            );
-            eprintln!("--- seed {} failed; again: {again}", self.0);
-        }
-    }
+    let failed = failed.into_inner().unwrap();
+    assert!(
+        failed.is_empty(),
+        "seeds {failed:?} failed; again: SIMULATION_SEED={} {AGAIN}",
+        failed[0]
+    );
 }
 
 fn play(seed: u64) {
-    let _seed = Seed(seed);
     let began = Instant::now();
     let mut rng = fastrand::Rng::with_seed(seed);
     // Where requests come due in the middle of it, the reconciler asks while webhooks still come.

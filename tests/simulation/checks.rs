@@ -10,6 +10,9 @@ use super::common::rig::Rig;
 use super::oracle::Oracle;
 use super::story::{Story, text};
 
+/// How often a customer was flagged or unflagged, and which of these times the daemon heard of last, with the value.
+type Flagged = (usize, Option<(usize, bool)>);
+
 /// What it came to.
 #[derive(Default)]
 pub(crate) struct Told {
@@ -102,8 +105,8 @@ fn customers_agree(story: &Story, told: &mut Told) {
     }
 }
 
-/// By customer: how often it was flagged or unflagged, and which of these times the daemon heard of last, with the value.
-fn flags(story: &Story) -> BTreeMap<&str, (usize, Option<(usize, bool)>)> {
+/// What became of the flags, by customer.
+fn flags(story: &Story) -> BTreeMap<&str, Flagged> {
     // Each time makes one webhook, which may be lost or copied.
     let mut made: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     let mut own: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -120,7 +123,7 @@ fn flags(story: &Story) -> BTreeMap<&str, (usize, Option<(usize, bool)>)> {
             made.push(delivery["number"].as_u64().unwrap());
         }
     }
-    let mut flags: BTreeMap<&str, (usize, Option<(usize, bool)>)> = made
+    let mut flags: BTreeMap<&str, Flagged> = made
         .iter()
         .map(|(id, made)| (*id, (made.len(), None)))
         .collect();
