@@ -315,9 +315,12 @@ impl State {
             || self.kept.iter().any(busy)
     }
 
+    /// An errand that waits for its turn is given up only when nobody is there: the one before it may take hours.
     fn give_up_silent(&mut self) {
+        let somebody_there = self.is_outbound_there();
         for kept in &mut self.kept {
-            if kept.is_open() && kept.heard_at.elapsed() > SILENT_FOR {
+            let is_waiting = kept.progress == Progress::Queued && somebody_there;
+            if kept.is_open() && !is_waiting && kept.heard_at.elapsed() > SILENT_FOR {
                 kept.progress = Progress::Failed;
                 kept.report.detail = Some("the outbound process has gone silent".to_owned());
                 kept.report.finished = true;
@@ -395,6 +398,23 @@ mod tests {
         assert_eq!(standing.state, Progress::Queued);
         let standing = errands.standing(1, NOW).await.unwrap();
         assert_eq!(standing.state, Progress::Failed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_errand_waits_for_its_turn_as_long_as_the_one_before_it_is_reported_on() {
+        let errands = Errands::default();
+        errands.next(NOW).await;
+        errands.add(Errand::All(true)).unwrap();
+        errands.add(Errand::Overdue(true)).unwrap();
+        errands.next(NOW).await.unwrap();
+        for _ in 0..4 {
+            tokio::time::advance(SILENT_FOR / 2).await;
+            assert!(errands.report(1, Report::default()));
+        }
+        let waiting = errands.standing(2, NOW).await.unwrap();
+        assert_eq!(waiting.state, Progress::Queued);
+        let (id, _) = errands.next(NOW).await.unwrap();
+        assert_eq!(id, 2);
     }
 
     #[tokio::test(start_paused = true)]
