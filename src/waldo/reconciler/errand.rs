@@ -1,6 +1,7 @@
 //! Errands: what somebody wants asked of Waldo now. One at a time; each ends with a report, and long ones report on the
 //! way.
 
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::compare::{Compared, compare};
 use super::poll::{Polled, poll};
@@ -19,7 +20,7 @@ use crate::waldo::daemon::{DaemonFault, encoded};
 
 /// Customers or requests read from the daemon at a time.
 const PAGE: usize = 500;
-/// How often a long errand reports.
+/// How often an errand reports, also while it waits for Waldo: one that is not heard of is given up.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How often a question is asked again that Waldo was too busy for.
 const TRIES: usize = 4;
@@ -75,19 +76,15 @@ struct Run<'a> {
     id: u64,
     at_once: usize,
     report: Mutex<Report>,
-    reported_at: Mutex<Instant>,
     failures: Mutex<usize>,
 }
 
 /// Why an errand ended early.
-enum GivenUp {
-    Waldo(String),
-    Daemon(DaemonFault),
-}
+struct GivenUp(String);
 
 impl From<DaemonFault> for GivenUp {
     fn from(fault: DaemonFault) -> Self {
-        Self::Daemon(fault)
+        Self(fault.to_string())
     }
 }
 
@@ -106,21 +103,28 @@ pub async fn run(
         id,
         at_once,
         report: Mutex::default(),
-        reported_at: Mutex::new(Instant::now()),
         failures: Mutex::default(),
     };
     questions.take_heart().await;
-    let outcome = match errand {
-        Errand::CustomerId(customer_id) => run.customer(&customer_id).await,
-        Errand::All(_) => run.all().await,
-        Errand::Overdue(_) => run.overdue().await,
+    let work = async {
+        match errand {
+            Errand::CustomerId(customer_id) => run.customer(&customer_id).await,
+            Errand::All(_) => run.all().await,
+            Errand::Overdue(_) => run.overdue().await,
+        }
     };
-    run.with(|report| report.finished = true);
-    match outcome {
-        Ok(()) => {}
-        Err(GivenUp::Waldo(why)) => run.with(|report| report.detail = Some(why)),
-        Err(GivenUp::Daemon(fault)) => return Err(fault),
-    }
+    let mut work = pin!(work);
+    let outcome = loop {
+        // A report that has begun is finished: what differed is in no other.
+        match timeout(REPORT_EVERY, &mut work).await {
+            Ok(outcome) => break outcome,
+            Err(_) => run.send().await?,
+        }
+    };
+    run.with(|report| {
+        report.finished = true;
+        report.detail = outcome.err().map(|GivenUp(why)| why);
+    });
     run.send().await
 }
 
@@ -145,31 +149,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn report_sometimes(&self) -> Result<(), DaemonFault> {
-        let due = {
-            let mut at = self
-                .reported_at
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let due = at.elapsed() >= REPORT_EVERY;
-            if due {
-                *at = Instant::now();
-            }
-            due
-        };
-        if due { self.send().await } else { Ok(()) }
-    }
-
     async fn customer(&self, customer_id: &str) -> Result<(), GivenUp> {
         self.with(|report| report.total = Some(1));
         let compared = self.look_at(customer_id).await?;
         self.with(|report| report.checked = 1);
         match compared {
             Some(Compared::Unknown) => {
-                Err(GivenUp::Waldo("Waldo knows no such customer".to_owned()))
+                Err(GivenUp("Waldo knows no such customer".to_owned()))
             }
             Some(_) => Ok(()),
-            None => Err(GivenUp::Waldo("Waldo could not be asked".to_owned())),
+            None => Err(GivenUp("Waldo could not be asked".to_owned())),
         }
     }
 
@@ -187,7 +176,6 @@ impl Run<'_> {
                 .map(|named| async move {
                     self.look_at(&named.customer_id).await?;
                     self.with(|report| report.checked += 1);
-                    self.report_sometimes().await?;
                     Ok::<_, GivenUp>(())
                 })
                 .buffer_unordered(self.at_once);
@@ -209,7 +197,6 @@ impl Run<'_> {
             .map(|waiting| async move {
                 self.ask_about(&waiting).await?;
                 self.with(|report| report.checked += 1);
-                self.report_sometimes().await?;
                 Ok::<_, GivenUp>(())
             })
             .buffer_unordered(self.at_once);
@@ -285,14 +272,14 @@ impl Run<'_> {
     async fn goes_on(&self, fault: &Fault, attempt: usize) -> Result<bool, GivenUp> {
         let Fault::Waldo(error) = fault else {
             if let Fault::Daemon(DaemonFault::Away(_)) = fault {
-                return Err(GivenUp::Waldo(fault.to_string()));
+                return Err(GivenUp(fault.to_string()));
             }
             self.with(|report| report.failed += 1);
             return Ok(false);
         };
         let wait = match error {
             ApiError::Revoked | ApiError::LoginRefused => {
-                return Err(GivenUp::Waldo(error.to_string()));
+                return Err(GivenUp(error.to_string()));
             }
             ApiError::Busy { retry_after, .. } => retry_after.unwrap_or(WAIT),
             ApiError::Unreachable(_) | ApiError::TooSlow => WAIT,
@@ -309,7 +296,7 @@ impl Run<'_> {
             *failures
         };
         if failures >= MAX_FAILURES {
-            return Err(GivenUp::Waldo(format!("given up: {error}")));
+            return Err(GivenUp(format!("given up: {error}")));
         }
         Ok(false)
     }
