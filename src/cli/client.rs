@@ -112,11 +112,21 @@ impl Client {
 
     /// Posts JSON to the control door.
     pub fn tell(&self, path: &str, body: &impl serde::Serialize) -> Result<Answer, CliError> {
+        self.tell_long(path, body, Duration::ZERO)
+    }
+
+    /// Posts JSON that asks the control door for long work.
+    pub fn tell_long(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        wait: Duration,
+    ) -> Result<Answer, CliError> {
         let body = serde_json::to_vec(body).map_err(|error| CliError::Failed(error.to_string()))?;
         let known = self.doors.control.as_deref();
         let door = known.ok_or_else(|| not_running("control", "no path is known"))?;
         let request = client::post(path, body).map_err(odd)?;
-        self.send(door, "control", request, Duration::ZERO)
+        self.send(door, "control", request, wait)
     }
 
     /// Reads from the control door.

@@ -117,7 +117,7 @@ pub fn rebuild(context: &Context, args: RebuildArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn must_exist(path: &Path) -> Result<(), CliError> {
+pub(super) fn must_exist(path: &Path) -> Result<(), CliError> {
     match path.try_exists() {
         Ok(true) => Ok(()),
         Ok(false) => Err(CliError::NotFound(format!(
@@ -141,7 +141,7 @@ pub(super) fn bar(what: &'static str) -> ProgressBar {
     }
 }
 
-fn tell(bar: &ProgressBar, done: u64, of: u64) {
+pub(super) fn tell(bar: &ProgressBar, done: u64, of: u64) {
     bar.set_length(of);
     bar.set_position(done);
 }

@@ -1,6 +1,8 @@
 //! The command line: one table of commands from which parsing and help are made, and the exit codes.
 
+mod backup;
 mod client;
+mod confirm;
 mod control;
 mod file;
 mod item;
@@ -21,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, ConfigError, Environment, Loaded};
 use crate::daemon::DaemonError;
-use crate::store::StoreError;
+use crate::store::{BackupError, RestoreError, StoreError};
 
 /// Takes Waldo AI's webhooks durably into one SQLite file and serves what they mean to local apps.
 #[derive(Debug, Parser)]
@@ -78,6 +80,8 @@ enum Command {
     Track(control::TrackArgs),
     Settle(control::SettleArgs),
     Resync(resync::ResyncArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Check(file::CheckArgs),
     Rebuild(file::RebuildArgs),
     /// Check or show the configuration
@@ -131,6 +135,18 @@ impl From<DaemonError> for CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<BackupError> for CliError {
+    fn from(error: BackupError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<RestoreError> for CliError {
+    fn from(error: RestoreError) -> Self {
         Self::Failed(error.to_string())
     }
 }
@@ -226,6 +242,8 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Track(args) => control::track(context, args),
         Command::Settle(args) => control::settle(context, args),
         Command::Resync(args) => resync::run(context, args),
+        Command::Backup(args) => backup::backup(context, args),
+        Command::Restore(args) => backup::restore(context, args),
         Command::Check(args) => file::check(context, args),
         Command::Rebuild(args) => file::rebuild(context, args),
         Command::Config(command) => setup::config(context, command),

@@ -62,6 +62,7 @@ pub fn status(context: &Context, _: StatusArgs) -> Result<(), CliError> {
         ("coverage", coverage(&stats["coverage"])),
         ("outbound", outbound(&stats["outbound"])),
         ("last poll", or_none(text(&stats["lastPoll"]))),
+        ("last backup", last_backup(&stats["lastBackup"])),
         ("seq", seq),
         ("file", file),
     ] {
@@ -69,6 +70,18 @@ pub fn status(context: &Context, _: StatusArgs) -> Result<(), CliError> {
     }
     writeln!(out, "{}", table.trim_fmt())?;
     Ok(())
+}
+
+/// When the last backup was made and where it is.
+fn last_backup(last: &Value) -> String {
+    match last["at"].as_str() {
+        Some(at) => format!(
+            "{at}, {} events, {}",
+            last["events"],
+            printable(last["path"].as_str().unwrap_or_default())
+        ),
+        None => "none".to_owned(),
+    }
 }
 
 /// Whether webhooks have stopped although requests wait for them.

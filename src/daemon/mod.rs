@@ -1,5 +1,6 @@
 //! The only wiring: open the store, open the doors, tell that they are open, and stop in reverse.
 
+mod backups;
 mod files;
 mod lookout;
 mod outbound;
@@ -254,6 +255,9 @@ async fn serve(
     ));
     helpers.spawn(lookout::feed_watchdog(store.clone()));
     helpers.spawn(lookout::log_head(store.clone()));
+    if let Some(schedule) = backups::Schedule::of(&config.backup) {
+        helpers.spawn(backups::make_when_due(store.clone(), schedule));
+    }
     helpers.spawn(lookout::look_out_for_silence(
         store.clone(),
         config.requests.silence_after,
@@ -468,7 +472,6 @@ fn is_for_outbound(config: &Config) -> bool {
 pub fn unused_settings(config: &Config) -> Vec<String> {
     let no_effect = |what: &str| format!("{what}: configured, but this version does not do it yet");
     let settings = [
-        (config.backup.dir.is_some(), "[backup]"),
         (config.retention.payloads.is_some(), "[retention]"),
     ];
     settings

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::clock::now;
 use crate::door::DoorMetrics;
 use crate::metrics::{Sample, Sampled};
 use crate::store::Store;
@@ -50,8 +51,45 @@ impl Sampled for StoreSamples {
             grows: false,
             values: vec![(None, value)],
         };
-        gauges.into_iter().map(sample).collect()
+        let mut samples: Vec<_> = gauges.into_iter().map(sample).collect();
+        samples.extend(backup_samples(&self.0));
+        samples
     }
+}
+
+fn backup_samples(store: &Store) -> [Sample; 4] {
+    let backups = store.backups();
+    let (made, failed) = backups.counts();
+    let last = backups.last().map(|last| last.manifest.at);
+    let sample = |name, help, grows, value: Option<u64>| Sample {
+        name,
+        help,
+        grows,
+        values: value.map(|value| (None, value)).into_iter().collect(),
+    };
+    // A clock that was set back makes no backup younger than now.
+    let seconds = |ms: i64| u64::try_from(ms / 1000).unwrap_or(0);
+    [
+        sample("backups", "Backups made since the start", true, Some(made)),
+        sample(
+            "backup_failures",
+            "Backups that failed since the start",
+            true,
+            Some(failed),
+        ),
+        sample(
+            "last_backup_timestamp_seconds",
+            "When the last backup was made",
+            false,
+            last.map(|at| seconds(at.0)),
+        ),
+        sample(
+            "last_backup_age_seconds",
+            "How old the last backup is",
+            false,
+            last.map(|at| seconds(now().ms_since(at))),
+        ),
+    ]
 }
 
 pub(super) struct DoorSamples(pub(super) Vec<(&'static str, Arc<DoorMetrics>)>);

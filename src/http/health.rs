@@ -14,7 +14,7 @@ use super::reply::{self, Problem, SEQ_HEADER};
 use crate::clock::now;
 use crate::domain::coverage::{COVERAGE_DAYS, silent_since};
 use crate::domain::{Seq, State, Timestamp};
-use crate::store::{At, Stats, StatsBucket};
+use crate::store::{At, Backup, Stats, StatsBucket};
 
 /// How long `/readyz` waits for a sign of life from the writer.
 const CHECKUP_WITHIN: Duration = Duration::from_secs(2);
@@ -97,7 +97,7 @@ fn stats_view(query: &Query, seq: Seq, stats: &Stats) -> Value {
             "maxEvents": query.queue_limits.0, "maxBytes": query.queue_limits.1,
         },
         "lastWebhookAt": stats.last_webhook_at,
-        "lastBackup": null,
+        "lastBackup": last_backup(query.store.backups().last()),
         "lastPoll": outbound.as_ref().and_then(|outbound| outbound.last_poll_at),
         "coverage": {
             "days": COVERAGE_DAYS, "ratio": coverage.ratio(), "settled": coverage.settled(),
@@ -106,6 +106,16 @@ fn stats_view(query: &Query, seq: Seq, stats: &Stats) -> Value {
         },
         "silence": { "silent": silent_since.is_some(), "since": silent_since },
         "outbound": outbound,
+    })
+}
+
+/// The last backup, wherever it was written; what is in it to the last digit stands in its manifest.
+fn last_backup(last: Option<Backup>) -> Value {
+    last.map_or(Value::Null, |Backup { path, manifest }| {
+        json!({
+            "at": manifest.at, "path": path, "events": manifest.events, "head": manifest.head,
+            "verified": manifest.verified,
+        })
     })
 }
 
@@ -151,7 +161,8 @@ pub(super) async fn readyz(
         .errands
         .outbound()
         .and_then(|outbound| outbound.trouble);
-    let details: Vec<_> = trouble.into_iter().collect();
+    let backup = query.store.backups().trouble();
+    let details: Vec<_> = trouble.into_iter().chain(backup).collect();
     Ok(reply::json(
         &json!({ "status": "ready", "details": details }),
         query.store.projected(),

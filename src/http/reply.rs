@@ -8,7 +8,7 @@ use warp::reply::Response as Reply;
 use crate::domain::Seq;
 pub use crate::door::Problem;
 pub use crate::door::problem::{bytes, json_bytes};
-use crate::store::StoreError;
+use crate::store::{BackupError, StoreError};
 
 /// The point in the log that an answer was read at.
 pub const SEQ_HEADER: HeaderName = HeaderName::from_static("waldo-syncd-seq");
@@ -37,6 +37,29 @@ impl From<StoreError> for Problem {
             other => {
                 log::error!("the store refused: {other}");
                 Self::unavailable("unavailable", "the store cannot serve this at present")
+            }
+        }
+    }
+}
+
+/// What keeps a backup from being made, to whoever asked for it and named the path.
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Self {
+        let detail = error.to_string();
+        match error {
+            BackupError::Running => Self::new(StatusCode::CONFLICT, "backup_running", detail),
+            BackupError::Exists(_) => Self::new(StatusCode::CONFLICT, "destination_exists", detail),
+            BackupError::Destination { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "bad_destination", detail)
+            }
+            BackupError::Stopped => Self::unavailable("stopping", detail),
+            BackupError::Store(error) => error.into(),
+            BackupError::Write { .. }
+            | BackupError::Copy { .. }
+            | BackupError::NotVerified(_)
+            | BackupError::TooMuchWritten => {
+                log::error!("no backup was made: {detail}");
+                Self::unavailable("backup_failed", detail)
             }
         }
     }

@@ -29,6 +29,10 @@ const MAX_CHASES: usize = 200;
 pub struct CheckReport {
     /// Events in the log.
     pub events: u64,
+    /// The first event in the log.
+    pub first: Option<Seq>,
+    /// The last event in the log.
+    pub last: Option<Seq>,
     /// The end of the chain.
     pub head: Chain,
     /// Events whose payload was taken out; their digests still stand in the chain.
@@ -66,8 +70,17 @@ pub fn check_file(
     head: Option<Chain>,
     progress: Progress<'_>,
 ) -> Result<CheckReport, StoreError> {
-    let connection = inspect(path)?;
-    schema::recognise(&connection, path)?;
+    check_open(&inspect(path)?, path, head, progress)
+}
+
+/// The check on a connection that may be ended from outside.
+pub(super) fn check_open(
+    connection: &Connection,
+    path: &Path,
+    head: Option<Chain>,
+    progress: Progress<'_>,
+) -> Result<CheckReport, StoreError> {
+    schema::recognise(connection, path)?;
     let snapshot = connection.unchecked_transaction()?;
     let mut faults = integrity(&snapshot)?;
     let total = snapshot
@@ -80,6 +93,8 @@ pub fn check_file(
         .map(seq)?;
     let mut report = CheckReport {
         events: 0,
+        first: None,
+        last: None,
         head: Chain::GENESIS,
         without_payload: 0,
         truncated: 0,
@@ -128,6 +143,8 @@ pub fn check_file(
         }
         // What follows is judged by what stands here, so that one fault is told once.
         report.head = link;
+        report.first = report.first.or(Some(at));
+        report.last = Some(at);
         if head == Some(link) {
             report.head_found_at = Some(at);
         }
@@ -206,7 +223,7 @@ pub(super) fn renew_projections(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn fold_again(
+pub(super) fn fold_again(
     path: &Path,
     only_tell: bool,
     progress: Progress<'_>,

@@ -7,14 +7,19 @@
 //!
 //! `Store` is the seam: no SQL, no row id and no driver's type is in its signatures.
 
+mod backup;
+mod backups;
 mod checkpoint;
 mod customers;
 mod feed;
+mod leash;
 mod lists;
 mod maintain;
+mod manifest;
 mod project;
 mod readers;
 mod requests;
+mod restore;
 mod rows;
 mod schema;
 mod stats;
@@ -31,12 +36,15 @@ use tokio::sync::{oneshot, watch};
 
 use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
 
+pub use backup::{BackupError, backup_file};
+pub use backups::Backups;
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
 pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
 pub use maintain::{CheckReport, Difference, Progress, check_file, rebuild_file};
-
+pub use manifest::{Backup, Manifest, keep_newest, newest_in};
 pub use requests::{RequestFilter, RequestRow};
+pub use restore::{RestoreError, Restored, restore_file};
 pub use schema::{DirectoryLock, FILE_NAME};
 pub use stats::{Stats, StatsBucket};
 
@@ -259,6 +267,7 @@ struct Inner {
     points: Arc<Points>,
     commands: std::sync::mpsc::Sender<Command>,
     readers: Readers,
+    backups: Arc<Backups>,
 }
 
 /// The store's thread and its lock on the directory; whoever opened the store stops it with this.
@@ -289,6 +298,7 @@ impl Store {
             .spawn(move || writer.run())
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let inner = Inner {
+            backups: Arc::new(Backups::of(&options.directory)),
             options,
             path,
             queue,
@@ -535,6 +545,8 @@ impl StoreThread {
     /// Stops the writer after what is queued: projects it, empties the WAL into the file and closes it. Blocks.
     pub fn stop(self, store: &Store) {
         store.inner.readers.close();
+        // A reader in the WAL would keep the writer from emptying it.
+        store.inner.backups.end();
         // A writer that is gone already needs no telling.
         let _ = store.inner.commands.send(Command::Stop);
         if self.thread.join().is_err() {

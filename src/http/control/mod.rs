@@ -1,6 +1,7 @@
 //! The control door: what local apps tell the daemon about their own calls to Waldo, and what the daemon hands to the
 //! process that speaks to Waldo. It gives the query door's reads too, so that this process needs no other door.
 
+mod backup;
 mod facts;
 mod outbound;
 
@@ -134,7 +135,17 @@ pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
     }))
     .unify()
     .boxed();
-    told.or(outbound).unify().or(reads).unify().boxed()
+    let path = v1().and(warp::path("backup")).and(end()).map(none);
+    let backup = route(&control, body, path, |control, asked| async move {
+        control.backup(&asked.body).await
+    });
+    told.or(outbound)
+        .unify()
+        .or(backup)
+        .unify()
+        .or(reads)
+        .unify()
+        .boxed()
 }
 
 fn route<P, H, F>(control: &Arc<Control>, takes: Takes, path: P, handler: H) -> Routes
