@@ -1,6 +1,6 @@
 -- The present schema of waldo-syncd.db. The one definition: the daemon creates files from this text.
 --
--- `log` is what happened, appended and never changed. Everything below it is derived from it and can be folded again
+-- `log` is what happened, appended and never changed; only a payload may be taken out, for what was read of it. Everything below it is derived from it and can be folded again
 -- at any time (`waldo-syncd rebuild`). Times are milliseconds since 1970, UTC.
 
 -- One row an event. An event is known by its digest and bound to all before it by its chain.
@@ -36,7 +36,7 @@ CREATE TABLE projection (
 CREATE TABLE verdicts (
   seq                  INTEGER PRIMARY KEY,
   event                TEXT,               -- the raw name
-  disposition          INTEGER NOT NULL,   -- 1 applied, 2 duplicate, 3 stale, 4 unrecognised, 5 quarantined
+  disposition          INTEGER NOT NULL,   -- 1 applied, 2 duplicate, 3 stale, 4 unrecognised, 5 quarantined, 6 erased
   origin               INTEGER NOT NULL,   -- 1 api, 2 dashboard
   evidence             INTEGER NOT NULL,   -- 1 request_id, 2 pending_request, 3 own_flag_call, 4 none, 5 gateway_answer
   duplicate_of         INTEGER,
@@ -97,7 +97,8 @@ CREATE TABLE requests (
 -- Requests open and settle near each other in time, so this index stays small and warm.
 CREATE INDEX requests_open ON requests (key) WHERE state IN ('pending', 'in_progress');
 
--- How many events, customers and requests have each word.
+-- How many events, customers and requests have each word. `key` is no such number: the highest key that an erased row
+-- of that table had.
 CREATE TABLE counts (
   kind   TEXT    NOT NULL,                 -- event, disposition, source, status, state
   word   TEXT    NOT NULL,

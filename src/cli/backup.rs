@@ -103,7 +103,7 @@ fn ask(client: &Client, dest: &Path, force: bool) -> Result<Value, CliError> {
     let wait = indicatif::ProgressBar::new_spinner().with_message("the daemon makes a backup");
     wait.enable_steady_tick(TICK);
     let body = json!({ "path": path, "force": force });
-    let answer = client.tell_long("/v1/backup", &body, BACKUP_WITHIN);
+    let answer = client.tell("/v1/backup", &body, BACKUP_WITHIN);
     wait.finish_and_clear();
     let answer = answer?;
     let object: Value = serde_json::from_slice(&answer.body).unwrap_or_default();

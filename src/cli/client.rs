@@ -111,12 +111,7 @@ impl Client {
     }
 
     /// Posts JSON to the control door.
-    pub fn tell(&self, path: &str, body: &impl serde::Serialize) -> Result<Answer, CliError> {
-        self.tell_long(path, body, Duration::ZERO)
-    }
-
-    /// Posts JSON that asks the control door for long work.
-    pub fn tell_long(
+    pub fn tell(
         &self,
         path: &str,
         body: &impl serde::Serialize,

@@ -1,6 +1,7 @@
 //! `track`, `settle`: the control door for people and scripts.
 
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -109,7 +110,17 @@ pub(super) fn tell(
     path: &str,
     body: &impl Serialize,
 ) -> Result<(u16, Value), CliError> {
-    let answer = client.tell(path, body)?;
+    tell_within(client, path, body, Duration::ZERO)
+}
+
+/// As `tell`, where the answer may take longer.
+pub(super) fn tell_within(
+    client: &Client,
+    path: &str,
+    body: &impl Serialize,
+    wait: Duration,
+) -> Result<(u16, Value), CliError> {
+    let answer = client.tell(path, body, wait)?;
     let text: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     match answer.status.as_u16() {
         status @ 200..=299 => Ok((status, text)),

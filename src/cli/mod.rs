@@ -8,6 +8,7 @@ mod file;
 mod item;
 mod outbound;
 mod resync;
+mod retention;
 mod sandbox;
 mod send;
 mod serve;
@@ -84,6 +85,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     Check(file::CheckArgs),
     Rebuild(file::RebuildArgs),
+    Prune(retention::PruneArgs),
+    Erase(retention::EraseArgs),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(setup::ConfigCommand),
@@ -246,6 +249,8 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Restore(args) => backup::restore(context, args),
         Command::Check(args) => file::check(context, args),
         Command::Rebuild(args) => file::rebuild(context, args),
+        Command::Prune(args) => retention::prune(context, args),
+        Command::Erase(args) => retention::erase(context, args),
         Command::Config(command) => setup::config(context, command),
     }
 }

@@ -7,7 +7,7 @@ use super::customer::{
     Cause, Change, Customer, Latest, MAX_OWN_FLAG_CALLS, OWN_FLAG_CALL_MS, OwnFlagCall,
 };
 use super::decide::{Decision, kind_key, own_flag_call};
-use super::payload::{Reading, Unreadable};
+use super::payload::{Erased, Reading, Unreadable};
 use super::request::WaldoRequest;
 use super::rows::Rows;
 use super::{Digest, Disposition, EventKind, Evidence, Origin, Seq, SettledBy, Source, Timestamp};
@@ -86,6 +86,7 @@ impl World {
     /// Folds one event in.
     pub fn step(&mut self, event: &Event) -> Verdict {
         let mut verdict = match &event.reading {
+            Err(Unreadable::Erased(gave)) => self.step_erased(*gave),
             Err(_) => Verdict::of(Decision::kept(Disposition::Quarantined)),
             Ok(reading) => self.step_reading(event, reading),
         };
@@ -93,6 +94,17 @@ impl World {
             verdict.problems.push(unreadable.to_string());
         }
         verdict
+    }
+
+    /// An erased event tells nothing; the keys that it gave stay given.
+    fn step_erased(&mut self, gave: Erased) -> Verdict {
+        if gave.customer {
+            self.customers.skip_key();
+        }
+        if gave.request {
+            self.requests.skip_key();
+        }
+        Verdict::of(Decision::kept(Disposition::Erased))
     }
 
     fn step_reading(&mut self, event: &Event, reading: &Reading) -> Verdict {

@@ -45,6 +45,11 @@ impl<T> Rows<T> {
         self.last_key
     }
 
+    /// Passes over a key: it was given to a row that was erased.
+    pub(super) const fn skip_key(&mut self) {
+        self.last_key += 1;
+    }
+
     /// How many rows are at hand.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -127,6 +127,8 @@ words! {
         Unrecognised = 4 "unrecognised",
         /// No JSON object at all, or too large.
         Quarantined = 5 "quarantined",
+        /// It was about a customer who was erased; nothing of it is left but its place in the log.
+        Erased = 6 "erased",
     }
 }
 

@@ -267,7 +267,7 @@ fn target(fresh: &Connection) -> Result<Seq, StoreError> {
     Ok(fresh.query_row(sql, [], |row| row.get(0)).map(seq)?)
 }
 
-fn fold_up_to(
+pub(super) fn fold_up_to(
     projector: &mut Projector,
     fresh: &mut Connection,
     until: Seq,

@@ -11,12 +11,15 @@ mod backup;
 mod backups;
 mod checkpoint;
 mod customers;
+mod erase;
+mod erased;
 mod feed;
 mod leash;
 mod lists;
 mod maintain;
 mod manifest;
 mod project;
+mod prune;
 mod readers;
 mod requests;
 mod restore;
@@ -39,10 +42,13 @@ use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestam
 pub use backup::{BackupError, backup_file};
 pub use backups::Backups;
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
+pub use erase::{Certificate, erase_file, reapply_erasures};
+pub use erased::{ERASED_FILE, ErasedEvent, HashedId};
 pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
 pub use maintain::{CheckReport, Difference, Progress, check_file, rebuild_file};
 pub use manifest::{Backup, Manifest, keep_newest, newest_in};
+pub use prune::{Pruned, prune_file};
 pub use requests::{RequestFilter, RequestRow};
 pub use restore::{RestoreError, Restored, restore_file};
 pub use schema::{DirectoryLock, FILE_NAME};
@@ -268,6 +274,8 @@ struct Inner {
     commands: std::sync::mpsc::Sender<Command>,
     readers: Readers,
     backups: Arc<Backups>,
+    /// Erasures go one after the other, for they share a list.
+    erasing: tokio::sync::Mutex<()>,
 }
 
 /// The store's thread and its lock on the directory; whoever opened the store stops it with this.
@@ -288,6 +296,7 @@ impl Store {
         let path = options.directory.join(FILE_NAME);
         schema::prepare(&path)?;
         maintain::renew_projections(&path)?;
+        erase::complete(&path, &mut |_, _| {})?;
         let queue = Arc::new(Queue::default());
         let (commands, receiver) = std::sync::mpsc::channel();
         let writer = writer::Writer::open(&path, options.clock, Arc::clone(&queue), receiver)?;
@@ -305,6 +314,7 @@ impl Store {
             points,
             commands,
             readers,
+            erasing: tokio::sync::Mutex::default(),
         };
         Ok((
             Self {

@@ -15,11 +15,12 @@ use super::rows::{
     seq, to_json, uint,
 };
 use crate::domain::coverage::day_of;
+use crate::domain::customer::Customer;
 use crate::domain::fold::{Event, Verdict, World};
-use crate::domain::payload::{self, Reading, Unreadable};
+use crate::domain::payload::{self, Kept, Reading, Unreadable};
 use crate::domain::request::WaldoRequest;
 use crate::domain::rows::Rows;
-use crate::domain::{Digest, Disposition, EventKind, Seq, Source, Timestamp};
+use crate::domain::{Digest, EventKind, Seq, Source, Timestamp};
 
 /// Rows kept at hand between slices; past it all are let go, for the file has them. Where a single slice needs more (a
 /// customer with very many open requests), twice of what it needs, or each slice would load them all again.
@@ -92,10 +93,12 @@ pub struct Projector {
 
 /// What a slice adds up, written at its end.
 #[derive(Default)]
-struct Sums {
+pub(super) struct Sums {
     counts: BTreeMap<(&'static str, String), i64>,
     minutes: BTreeMap<i64, (i64, Option<Seq>)>,
     last_webhook_at: Option<Timestamp>,
+    /// The highest key of each table that an erased row had: no row tells it any more.
+    erased_keys: BTreeMap<&'static str, u64>,
 }
 
 enum Folded {
@@ -117,8 +120,11 @@ impl Projector {
             |row| Ok((seq(row.get(0)?), row.get(1)?)),
         )?;
         let last_key = |table: &str| -> Result<u64, StoreError> {
-            let sql = format!("SELECT coalesce(max(key), 0) FROM {table}");
-            Ok(uint(connection.query_row(&sql, [], |row| row.get(0))?))
+            let sql = format!(
+                "SELECT max(coalesce((SELECT max(key) FROM {table}), 0), coalesce((SELECT number FROM counts \
+                 WHERE kind = 'key' AND word = ?1), 0))"
+            );
+            Ok(uint(connection.query_row(&sql, [table], |row| row.get(0))?))
         };
         let world = World {
             customers: Rows::after(last_key("customers")?),
@@ -371,12 +377,16 @@ impl Projector {
             }
         }
         sums.add("disposition", verdict.disposition.as_str().to_owned(), 1);
-        if verdict.disposition == Disposition::Quarantined {
-            sums.add("event", "(none)".to_owned(), 1);
-        } else if let Ok(reading) = &event.reading {
-            sums.add("event", counted_name(event.source, reading), 1);
-        }
+        sums.add("event", counted_name(event), 1);
         sums.add("source", event.source.as_str().to_owned(), 1);
+        if let Err(Unreadable::Erased(gave)) = event.reading {
+            if gave.customer {
+                sums.erased_key("customers", world.customers.last_key());
+            }
+            if gave.request {
+                sums.erased_key("requests", world.requests.last_key());
+            }
+        }
         verdict
     }
 
@@ -395,8 +405,13 @@ impl Projector {
 }
 
 impl Sums {
-    fn add(&mut self, kind: &'static str, word: String, number: i64) {
+    pub(super) fn add(&mut self, kind: &'static str, word: String, number: i64) {
         *self.counts.entry((kind, word)).or_default() += number;
+    }
+
+    pub(super) fn erased_key(&mut self, table: &'static str, key: u64) {
+        let highest = self.erased_keys.entry(table).or_default();
+        *highest = key.max(*highest);
     }
 
     fn moved(&mut self, kind: &'static str, from: Option<String>, to: Option<String>) {
@@ -409,13 +424,24 @@ impl Sums {
         }
     }
 
-    fn save(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn save(&self, connection: &Connection) -> Result<(), StoreError> {
         let mut count = connection.prepare_cached(
             "INSERT INTO counts (kind, word, number) VALUES (?1, ?2, ?3) \
              ON CONFLICT (kind, word) DO UPDATE SET number = number + excluded.number",
         )?;
+        // What has come down to nothing leaves no row: what was once there is not to be told by it.
+        let mut none = connection
+            .prepare_cached("DELETE FROM counts WHERE kind = ?1 AND word = ?2 AND number = 0")?;
         for ((kind, word), number) in &self.counts {
             count.execute(params![kind, word, number])?;
+            none.execute(params![kind, word])?;
+        }
+        let mut key = connection.prepare_cached(
+            "INSERT INTO counts (kind, word, number) VALUES ('key', ?1, ?2) \
+             ON CONFLICT (kind, word) DO UPDATE SET number = max(number, excluded.number)",
+        )?;
+        for (table, highest) in &self.erased_keys {
+            key.execute(params![table, int(*highest)])?;
         }
         let mut minute = connection.prepare_cached(
             "INSERT INTO minutes (minute, events, first_seq) VALUES (?1, ?2, ?3) \
@@ -429,8 +455,13 @@ impl Sums {
 }
 
 /// The name that an event is counted under; a name that is no name but a text is not kept for that.
-fn counted_name(source: Source, reading: &Reading) -> String {
-    let known = reading.kind(source).map(EventKind::as_str);
+pub(super) fn counted_name(event: &Event) -> String {
+    let reading = match &event.reading {
+        Ok(reading) => reading,
+        Err(Unreadable::Erased(_)) => return "(erased)".to_owned(),
+        Err(_) => return "(none)".to_owned(),
+    };
+    let known = reading.kind(event.source).map(EventKind::as_str);
     let name = known.or(reading.event.as_deref()).unwrap_or("(none)");
     if name.len() > MAX_COUNTED_NAME {
         "(other)".to_owned()
@@ -439,12 +470,15 @@ fn counted_name(source: Source, reading: &Reading) -> String {
     }
 }
 
-/// The word that a known customer is counted under: the closed vocabulary, so that a body cannot make up rows.
 fn status_of(world: &World, id: &str) -> Option<String> {
-    let customer = world
-        .customers
-        .get(id)
-        .filter(|customer| customer.is_known())?;
+    counted_status(world.customers.get(id)?)
+}
+
+/// The word that a known customer is counted under: the closed vocabulary, so that a body cannot make up rows.
+pub(super) fn counted_status(customer: &Customer) -> Option<String> {
+    if !customer.is_known() {
+        return None;
+    }
     let word = match customer.status.as_deref() {
         Some(known @ ("APPROVED" | "REJECTED" | "REVIEW" | "PENDING")) => known,
         Some(_) => "(other)",
@@ -453,12 +487,12 @@ fn status_of(world: &World, id: &str) -> Option<String> {
     Some(word.to_owned())
 }
 
-/// The day and the way of a request's settlement, under which it is counted.
 fn settlement_of(world: &World, id: &str) -> Option<String> {
     settlement(world.requests.get(id)?)
 }
 
-fn settlement(request: &WaldoRequest) -> Option<String> {
+/// The day and the way of a request's settlement, under which it is counted.
+pub(super) fn settlement(request: &WaldoRequest) -> Option<String> {
     let day = day_of(request.settled_at?);
     Some(format!("{day}:{}", request.settled_by?))
 }
@@ -504,13 +538,13 @@ pub fn read_event(row: &Row<'_>) -> Result<Event, StoreError> {
     })
 }
 
-/// The reading that was kept when the payload was pruned.
+/// What was kept when the payload was taken out.
 fn kept_reading(row: &Row<'_>) -> Result<Result<Reading, Unreadable>, StoreError> {
-    let kept: Option<Reading> = rows::optional_json(row, 6)?;
-    Ok(kept.ok_or_else(|| Unreadable::NotJson("the payload was pruned".to_owned())))
+    let kept: Option<Kept> = rows::optional_json(row, 6)?;
+    Ok(kept.map_or(Err(Unreadable::TakenOut), Result::from))
 }
 
-fn save_verdict(
+pub(super) fn save_verdict(
     connection: &Connection,
     event: &Event,
     verdict: &Verdict,

@@ -23,7 +23,7 @@ pub const SCHEMA_VERSION: i32 = 1;
 /// Below this, two connections that write and checkpoint at once may corrupt a WAL file.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a connection waits for another process that holds the file (a backup tool, a curious sqlite3).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of one connection in KiB; the operating system's cache does the rest.
 const CACHE_KIB: i64 = 4096;
 /// What stays of the -wal file on disk after it was emptied, in bytes.
@@ -212,6 +212,8 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
         Role::Read | Role::Inspect => set(&connection, "query_only", 1)?,
         // Checkpoints are the business of the thread that does nothing else.
         Role::Append | Role::Project => {
+            // What is taken out is overwritten, in the pages that stay and in those that are given back.
+            set(&connection, "secure_delete", 1)?;
             set(&connection, "wal_autocheckpoint", 0)?;
             set(&connection, "journal_size_limit", WAL_SIZE_LIMIT)?;
         }

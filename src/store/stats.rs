@@ -78,7 +78,7 @@ fn stats(
         ..Stats::default()
     };
     let mut counts = connection.prepare_cached(
-        "SELECT kind, word, number FROM counts WHERE kind <> 'settled' AND number > 0",
+        "SELECT kind, word, number FROM counts WHERE kind NOT IN ('settled', 'key') AND number > 0",
     )?;
     let mut found = counts.query([])?;
     while let Some(row) = found.next()? {

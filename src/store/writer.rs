@@ -14,9 +14,11 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoint::{Checkpointer, truncate};
+use super::erase::{self, Taken, Wanted};
 use super::project::{Halt, Projector, SliceLimits};
+use super::prune::{Pruned, take_out};
 use super::rows::int;
-use super::schema::{Role, connect};
+use super::schema::{BUSY_TIMEOUT, Role, connect};
 use super::{Delivery, Points, Queue, StoreError};
 use crate::domain::{Chain, Seq, Timestamp};
 
@@ -36,6 +38,20 @@ pub enum Command {
         delivery: Delivery,
         /// Where the answer goes; nobody need be there any more.
         reply: oneshot::Sender<Result<Seq, StoreError>>,
+    },
+    /// Take payloads out that were found to be old.
+    Prune {
+        /// The events.
+        seqs: Vec<Seq>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Pruned, StoreError>>,
+    },
+    /// Take a customer out; answered when neither file nor WAL holds anything of it that SQLite knows of.
+    Erase {
+        /// Whom, and what else names it.
+        wanted: Wanted,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Option<Taken>, StoreError>>,
     },
     /// Say whether commits are possible.
     Checkup {
@@ -202,6 +218,12 @@ impl Writer {
                 Command::Checkup { reply } => {
                     // Whoever asked may have gone.
                     let _ = reply.send(self.checkup());
+                }
+                Command::Prune { seqs, reply } => {
+                    let _ = reply.send(self.prune(&seqs));
+                }
+                Command::Erase { wanted, reply } => {
+                    let _ = reply.send(self.erase(&wanted));
                 }
                 Command::Stop => return true,
             }
@@ -420,6 +442,55 @@ impl Writer {
         Ok(transaction.rollback()?)
     }
 
+    /// Takes payloads out. The commit needs no fsync of its own: lost in a crash, they are found again.
+    fn prune(&mut self, seqs: &[Seq]) -> Result<Pruned, StoreError> {
+        let open = self.reopened()?;
+        let result = take_out(&mut open.rows, seqs);
+        self.changed(result)
+    }
+
+    /// Takes a customer out. All events must be projected for that: the rows say what is the customer's.
+    fn erase(&mut self, wanted: &Wanted) -> Result<Option<Taken>, StoreError> {
+        self.reopened()?;
+        let deadline = Instant::now() + CATCH_UP;
+        while self.backlog() > 0 {
+            if self.projector.halt().is_some() || Instant::now() > deadline {
+                return Err(StoreError::Unavailable(
+                    "the rows are too far behind the log to erase from them".to_owned(),
+                ));
+            }
+            self.project();
+        }
+        let open = self.reopened()?;
+        let result = erase::take_out(&mut open.log, wanted);
+        // The rows at hand are not those of the file any more.
+        self.projector.forget();
+        let taken = self.changed(result)?;
+        let open = self.reopened()?;
+        // Whoever asks again does so without holding up what is to be appended.
+        open.log.busy_timeout(Duration::ZERO)?;
+        let emptied = truncate(&open.log);
+        open.log.busy_timeout(BUSY_TIMEOUT)?;
+        let emptied = match self.changed(emptied) {
+            Err(StoreError::Unavailable(_)) => false,
+            other => other.map(|()| true)?,
+        };
+        match taken {
+            None if emptied => Ok(None),
+            taken => Ok(Some(Taken::after(taken, emptied))),
+        }
+    }
+
+    /// After an error that is not passing, the file is opened again before anything is appended.
+    fn changed<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result
+            && !matches!(error, StoreError::Conflict(_) | StoreError::Unavailable(_))
+        {
+            self.refuse(error);
+        }
+        result
+    }
+
     fn close(mut self) {
         let deadline = Instant::now() + LAST_PROJECTION;
         while self.backlog() > 0 && self.projector.halt().is_none() && Instant::now() < deadline {
@@ -443,6 +514,8 @@ impl Writer {
     }
 }
 
+/// How long an erasure may wait for the rows to catch up with the log.
+const CATCH_UP: Duration = Duration::from_secs(3);
 /// How long a stop may spend on projecting; what is left is projected at the next start.
 const LAST_PROJECTION: Duration = Duration::from_secs(2);
 

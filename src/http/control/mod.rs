@@ -3,6 +3,7 @@
 
 mod backup;
 mod facts;
+mod file;
 mod outbound;
 
 use std::sync::Arc;
@@ -99,6 +100,18 @@ pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
     .unify()
     .boxed();
 
+    let prune = v1().and(warp::path("prune")).and(end()).map(none);
+    let customers = v1().and(warp::path("customers"));
+    let erase = customers.and(id()).and(warp::path("erase")).and(end());
+    let file = route(&control, body, prune, |control, asked| async move {
+        control.prune(&asked.body).await
+    })
+    .or(route(&control, body, erase, |control, asked| async move {
+        control.erase(asked).await
+    }))
+    .unify()
+    .boxed();
+
     let in_resync = || v1().and(warp::path("resync"));
     let in_errands = || v1().and(warp::path("errands"));
     let resync = in_resync().and(end()).map(none);
@@ -142,6 +155,8 @@ pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
     told.or(outbound)
         .unify()
         .or(backup)
+        .unify()
+        .or(file)
         .unify()
         .or(reads)
         .unify()
@@ -204,11 +219,10 @@ fn note(result: &Result<Reply, Problem>, path: &str, peer: Option<&Peer>) {
     // The path's words are ours; an id may stand among them, and is not for the log.
     let mut words = path.split('/').filter(|word| !word.is_empty()).skip(1);
     let what = words.next().unwrap_or_default();
-    let what = if path.ends_with("/settle") {
-        "settle"
-    } else {
-        what
-    };
+    let what = ["settle", "erase"]
+        .into_iter()
+        .find(|last| path.rsplit('/').next() == Some(last))
+        .unwrap_or(what);
     let level = if matches!(what, "errands" | "outbound") {
         log::Level::Debug
     } else {

@@ -1,0 +1,254 @@
+//! The list of erased ids, beside the database: what a restored backup must lose again, and what was begun and may not
+//! be done.
+//!
+//! An id stands there as HMAC-SHA256 under a random salt that is the list's own. Whoever has the list can find out
+//! whether an id that they know stands in it; they cannot read the ids from it, unless they can guess them. Lines are
+//! only ever appended, each synced before the next thing is done.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::StoreError;
+use crate::domain::{Digest, Seq, Timestamp};
+
+/// The list's name inside the data directory.
+pub const ERASED_FILE: &str = "erased.jsonl";
+
+/// An id as the list has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HashedId(String);
+
+/// How far an erasure has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It is to be done; noted before anything is changed.
+    Begun,
+    /// Nothing is left.
+    Done,
+    /// It was refused, and nothing was changed.
+    Dropped,
+}
+
+/// An event that was erased although it is under no customer: known again by its place and its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedEvent {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// What its body was.
+    pub digest: Digest,
+}
+
+/// One line of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Whom.
+    pub id: HashedId,
+    /// Events up to this time are erased; what came later made a new customer.
+    pub at: Timestamp,
+    /// How far it is.
+    pub state: Stage,
+    /// Events under no customer that went with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<ErasedEvent>,
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    salt: String,
+}
+
+/// The list as it stands on the disk.
+#[derive(Debug)]
+pub struct ErasedList {
+    path: PathBuf,
+    salt: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Bytes of whole lines; what a crash left behind them is cut off before the next is written.
+    length: u64,
+}
+
+impl ErasedList {
+    /// Reads the list; there need be none.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not what we write.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(failed(path, source)),
+        };
+        let whole = text
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
+        let mut lines = text
+            .get(..whole)
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n');
+        let broken = || StoreError::Corrupt(format!("{} has a broken line", path.display()));
+        let first = lines.next().filter(|line| !line.is_empty());
+        let salt = match first {
+            Some(line) => {
+                let head: Head = serde_json::from_slice(line).map_err(|_| broken())?;
+                hex::decode(head.salt).map_err(|_| broken())?
+            }
+            None => Vec::new(),
+        };
+        let entries = lines
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).map_err(|_| broken()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            path: path.to_owned(),
+            salt,
+            entries,
+            length: whole as u64,
+        })
+    }
+
+    /// An id as the list has it; `None` for a list without any line.
+    #[must_use]
+    pub fn hash(&self, id: &str) -> Option<HashedId> {
+        if self.salt.is_empty() {
+            return None;
+        }
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.salt).ok()?;
+        mac.update(id.as_bytes());
+        Some(HashedId(hex::encode(mac.finalize().into_bytes())))
+    }
+
+    /// What a database from before must lose again: the erasures that were done or begun, each once for its last line.
+    pub fn standing(&self) -> impl Iterator<Item = &Entry> {
+        let last = |entry: &Entry| {
+            let same = |other: &&Entry| other.id == entry.id && other.at == entry.at;
+            self.entries.iter().rev().find(same) == Some(entry)
+        };
+        self.entries
+            .iter()
+            .filter(move |entry| entry.state != Stage::Dropped && last(entry))
+    }
+
+    /// What was begun and is not known to be done.
+    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
+        self.standing().filter(|entry| entry.state == Stage::Begun)
+    }
+
+    /// Notes that an erasure begins, before anything is changed.
+    ///
+    /// # Errors
+    /// When it cannot be written to the disk.
+    pub fn begin(&mut self, id: &str, at: Timestamp) -> Result<Entry, StoreError> {
+        if self.salt.is_empty() {
+            let mut salt = [0; 32];
+            getrandom::fill(&mut salt).map_err(|error| {
+                failed(
+                    &self.path,
+                    io::Error::other(format!("no randomness: {error}")),
+                )
+            })?;
+            self.add(&Head {
+                salt: hex::encode(salt),
+            })?;
+            self.salt = salt.to_vec();
+        }
+        let id = self
+            .hash(id)
+            .ok_or_else(|| StoreError::Corrupt("the list has no salt".to_owned()))?;
+        let entry = Entry {
+            id,
+            at,
+            state: Stage::Begun,
+            also: Vec::new(),
+        };
+        self.note(entry.clone())?;
+        Ok(entry)
+    }
+
+    /// Notes how far an erasure has come.
+    ///
+    /// # Errors
+    /// When it cannot be written to the disk.
+    pub fn note(&mut self, entry: Entry) -> Result<(), StoreError> {
+        self.add(&entry)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn add(&mut self, line: &impl Serialize) -> Result<(), StoreError> {
+        let mut text =
+            serde_json::to_string(line).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        text.push('\n');
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            if file.metadata()?.len() != self.length {
+                file.set_len(self.length)?;
+            }
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(|source| failed(&self.path, source))?;
+        self.length += text.len() as u64;
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> StoreError {
+    StoreError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_crash_cut_off_is_passed_over_and_cut_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ERASED_FILE);
+        let mut list = ErasedList::read(&path).unwrap();
+        assert_eq!(list.hash("c"), None);
+        let begun = list.begin("c", Timestamp(5)).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [whole.as_slice(), b"{\"id\":\"ab"].concat()).unwrap();
+        let mut list = ErasedList::read(&path).unwrap();
+        assert_eq!(list.pending().collect::<Vec<_>>(), [&begun]);
+        let done = Entry {
+            state: Stage::Done,
+            ..begun
+        };
+        list.note(done.clone()).unwrap();
+        let list = ErasedList::read(&path).unwrap();
+        assert_eq!(list.pending().count(), 0);
+        assert_eq!(list.standing().collect::<Vec<_>>(), [&done]);
+        assert_eq!(list.hash("c"), Some(done.id));
+    }
+
+    #[test]
+    fn the_id_does_not_stand_in_the_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ERASED_FILE);
+        let mut list = ErasedList::read(&path).unwrap();
+        list.begin("71c0de5a19b24f0e83d6a4b1", Timestamp(5))
+            .unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("71c0de5a19b24f0e83d6a4b1"), "{text}");
+    }
+}
