@@ -9,8 +9,6 @@ mod bytes;
 mod crash;
 #[path = "erase/restore.rs"]
 mod restore;
-#[path = "erase/same.rs"]
-mod same;
 
 use std::path::Path;
 

@@ -1,1 +1,106 @@
+//! Killed at any moment, an erasure is either not begun or brought to an end by the next start.
 
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::common::place::poll;
+use crate::*;
+
+fn lines(daemon: &Daemon) -> Vec<Value> {
+    let text = std::fs::read_to_string(daemon.data().join(LIST)).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// The daemon goes on and all is as one fold gives it.
+#[track_caller]
+fn assert_whole(daemon: &mut Daemon) {
+    let next = daemon.deliver(flag(DOT, true));
+    daemon.event(next);
+    assert_sound(daemon.place());
+    daemon.stop();
+    assert_sound(daemon.place());
+}
+
+#[test]
+fn a_start_completes_what_was_begun() {
+    let mut daemon = Daemon::start();
+    live(&daemon);
+    // As a daemon leaves it that was killed right after it noted the intent: the list of another one's whole erasure,
+    // without its end.
+    daemon.stop();
+    let copy = Place::new();
+    std::fs::create_dir(copy.data()).unwrap();
+    std::fs::copy(daemon.data().join(FILE), copy.data().join(FILE)).unwrap();
+    copy.cli(&["erase", EVE, "--yes"]).assert_code(0);
+    let list = std::fs::read_to_string(copy.data().join(LIST)).unwrap();
+    let begun: Vec<_> = list.lines().take(2).collect();
+    assert!(begun[1].contains("begun"), "{list}");
+    std::fs::write(daemon.data().join(LIST), begun.join("\n") + "\n").unwrap();
+    assert!(!holding(&daemon.data(), EVE).is_empty());
+    daemon.start_again();
+    assert_no_trace(&daemon.data());
+    assert_eq!(lines(&daemon)[2]["state"], "done");
+    assert_whole(&mut daemon);
+}
+
+#[test]
+fn a_kill_during_an_erasure_leaves_none_of_it_half_done() {
+    for round in 0..6_u32 {
+        let mut daemon = Daemon::start();
+        live(&daemon);
+        for n in 0..60 {
+            daemon.deliver(with(flag(EVE, n % 2 == 0), json!({"n": n})));
+        }
+        std::thread::scope(|scope| {
+            let mut control = daemon.controller();
+            let eraser = scope.spawn(move || {
+                // Whether it was answered is not known.
+                drop(control.call(
+                    "POST",
+                    &format!("/v1/customers/{EVE}/erase"),
+                    &[],
+                    Some(b"{}"),
+                ));
+            });
+            // From a kill before it has begun to one after it is noted, and anywhere behind that.
+            let list = daemon.data().join(LIST);
+            if round > 0 {
+                poll("the intent", Duration::from_secs(30), || {
+                    let written = std::fs::metadata(&list).map_or(0, |meta| meta.len());
+                    (written > u64::from(round - 1) * 90).then_some(())
+                });
+            }
+            daemon.kill();
+            eraser.join().unwrap();
+        });
+        let begun = lines(&daemon).len() > 1;
+        daemon.start_again();
+        if begun {
+            assert_no_trace(&daemon.data());
+            assert_eq!(lines(&daemon).last().unwrap()["state"], "done");
+        } else {
+            assert_eq!(daemon.get(&format!("/v1/customers/{EVE}")).status, 200);
+        }
+        assert_whole(&mut daemon);
+    }
+}
+
+#[test]
+fn a_file_whose_rows_wait_to_be_folded_again_is_folded_by_the_next_start() {
+    let mut daemon = Daemon::start();
+    live(&daemon);
+    daemon.stop();
+    // As an erasure that needs a fold leaves it when it is killed before the fold.
+    let connection = rusqlite::Connection::open(daemon.data().join(FILE)).unwrap();
+    connection
+        .execute("UPDATE projection SET rules_version = 0", [])
+        .unwrap();
+    connection.execute("DELETE FROM customers", []).unwrap();
+    drop(connection);
+    daemon.start_again();
+    assert_eq!(daemon.get(&format!("/v1/customers/{EVE}")).status, 200);
+    assert_whole(&mut daemon);
+}
