@@ -4,6 +4,7 @@ mod backup;
 mod client;
 mod confirm;
 mod control;
+mod export;
 mod file;
 mod item;
 mod outbound;
@@ -87,6 +88,7 @@ enum Command {
     Rebuild(file::RebuildArgs),
     Prune(retention::PruneArgs),
     Erase(retention::EraseArgs),
+    Export(export::ExportArgs),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(setup::ConfigCommand),
@@ -251,6 +253,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Rebuild(args) => file::rebuild(context, args),
         Command::Prune(args) => retention::prune(context, args),
         Command::Erase(args) => retention::erase(context, args),
+        Command::Export(args) => export::run(context, args),
         Command::Config(command) => setup::config(context, command),
     }
 }

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::client::Client;
 use super::{CliError, Context};
 use crate::config::{self, ConfigError, Secret, WEBHOOK_SECRET_FILE, WebhookSecrets};
-use crate::daemon::{fresh_secret, make_secret, open_doors_warnings, unused_settings, write_whole};
+use crate::daemon::{fresh_secret, make_secret, open_doors_warnings, write_whole};
 
 /// What stands for the outside name where none is given.
 const PUBLIC_EXAMPLE: &str = "https://waldo.example.com";
@@ -255,7 +255,6 @@ pub fn config(context: &Context, command: ConfigCommand) -> Result<(), CliError>
                 .config
                 .waldo
                 .credentials(&context.environment, &mut warnings)?;
-            warnings.extend(unused_settings(&loaded.config));
             warnings.extend(open_doors_warnings(&loaded.config));
             for warning in &warnings {
                 eprintln!("warning: {warning}");

@@ -4,6 +4,7 @@ mod backups;
 mod files;
 mod lookout;
 mod outbound;
+mod retention;
 mod samples;
 mod sandbox;
 mod secrets;
@@ -219,7 +220,6 @@ async fn serve(
     open.metrics
         .extend(gateway.map(|metrics| ("gateway", metrics)));
     metrics.sample(Arc::new(DoorSamples(open.metrics)));
-    warnings.extend(unused_settings(config));
     warnings.extend(open_doors_warnings(config));
     for warning in &warnings {
         log::warn!("{warning}");
@@ -263,6 +263,9 @@ async fn serve(
         config.requests.silence_after,
         config.requests.give_up_after,
     ));
+    if let Some(age) = config.retention.payloads {
+        helpers.spawn(retention::prune(store.clone(), age, config.retention.every));
+    }
 
     let result = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
@@ -465,20 +468,6 @@ pub fn open_doors_warnings(config: &Config) -> Vec<String> {
 /// Whether something is configured that only the outbound role does.
 fn is_for_outbound(config: &Config) -> bool {
     config.gateway.listen.is_some() || config.waldo != WaldoConfig::default()
-}
-
-/// What is configured but not done by this version, so that nobody relies on it.
-#[must_use]
-pub fn unused_settings(config: &Config) -> Vec<String> {
-    let no_effect = |what: &str| format!("{what}: configured, but this version does not do it yet");
-    let settings = [
-        (config.retention.payloads.is_some(), "[retention]"),
-    ];
-    settings
-        .into_iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, what)| no_effect(what))
-        .collect()
 }
 
 fn limits(config: &Config) -> Limits {

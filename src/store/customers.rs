@@ -232,7 +232,7 @@ fn seq_before(connection: &Connection, time: Timestamp) -> Result<u64, StoreErro
     Ok(first.map_or(0, |first| uint(first).saturating_sub(1)))
 }
 
-fn customers_by_id(
+pub(super) fn customers_by_id(
     connection: &Connection,
     filter: &CustomerFilter,
     after: Option<&str>,

@@ -189,7 +189,7 @@ fn bytes_of(items: &[EventView]) -> usize {
         .sum()
 }
 
-fn scan(
+pub(super) fn scan(
     connection: &Connection,
     filter: &FeedFilter,
     after: Option<Seq>,

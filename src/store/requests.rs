@@ -108,7 +108,7 @@ impl RequestFilter {
 
 type Wanted<'a> = &'a dyn Fn(&WaldoRequest) -> bool;
 
-fn requests_by_key(
+pub(super) fn requests_by_key(
     connection: &Connection,
     only_open: bool,
     page: &Page<u64>,
@@ -188,7 +188,10 @@ fn requests_of_customer(
     Ok(Listed { items, next })
 }
 
-fn with_events(connection: &Connection, request: WaldoRequest) -> Result<RequestRow, StoreError> {
+pub(super) fn with_events(
+    connection: &Connection,
+    request: WaldoRequest,
+) -> Result<RequestRow, StoreError> {
     let mut events = follow(connection, Link::Request, request.last_event, Seq::START)?;
     events.reverse();
     Ok(RequestRow { request, events })
