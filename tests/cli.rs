@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/setup.rs"]
@@ -26,7 +28,7 @@ pub fn assert_helpful(run: &Run) {
 #[test]
 fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
     let place = Place::new();
-    let verbs: [&[&str]; 14] = [
+    let verbs: [&[&str]; 18] = [
         &["serve"],
         &["sandbox"],
         &["init"],
@@ -39,6 +41,10 @@ fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
         &["requests"],
         &["check"],
         &["rebuild"],
+        &["prune"],
+        &["erase"],
+        &["export"],
+        &["doctor"],
         &["config", "check"],
         &["config", "show"],
     ];

@@ -4,6 +4,7 @@ mod backup;
 mod client;
 mod confirm;
 mod control;
+mod doctor;
 mod export;
 mod file;
 mod item;
@@ -79,6 +80,7 @@ enum Command {
     Events(show::EventsArgs),
     /// List the API requests that are waited for
     Requests(show::RequestsArgs),
+    Doctor(doctor::DoctorArgs),
     Track(control::TrackArgs),
     Settle(control::SettleArgs),
     Resync(resync::ResyncArgs),
@@ -244,6 +246,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Customer(args) => show::customer(context, args),
         Command::Events(args) => show::events(context, args),
         Command::Requests(args) => show::requests(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Track(args) => control::track(context, args),
         Command::Settle(args) => control::settle(context, args),
         Command::Resync(args) => resync::run(context, args),
