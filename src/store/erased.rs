@@ -127,6 +127,14 @@ impl ErasedList {
         Some(HashedId(hex::encode(mac.finalize().into_bytes())))
     }
 
+    /// Whether somebody of this id was erased.
+    #[must_use]
+    pub fn names(&self, id: &str) -> bool {
+        let hash = self.hash(id);
+        self.standing()
+            .any(|entry| Some(&entry.id) == hash.as_ref())
+    }
+
     /// What a database from before must lose again: the erasures that were done or begun, each once for its last line.
     pub fn standing(&self) -> impl Iterator<Item = &Entry> {
         let last = |entry: &Entry| {

@@ -132,6 +132,33 @@ fn nothing_is_left_of_a_customer_erased_from_the_file() {
 }
 
 #[test]
+fn remains_in_unused_places_of_the_file_go_too() {
+    let mut daemon = Daemon::start();
+    live(&daemon);
+    daemon.place().cli(&["erase", EVE, "--yes"]).assert_code(0);
+    daemon.stop();
+    // As a program leaves them that does not overwrite what it deletes.
+    let connection = rusqlite::Connection::open(daemon.data().join(FILE)).unwrap();
+    connection
+        .execute_batch("PRAGMA secure_delete = OFF")
+        .unwrap();
+    for reading in [Some(EVE), None] {
+        connection
+            .execute("UPDATE log SET reading = ?1 WHERE seq = 1", [reading])
+            .unwrap();
+    }
+    drop(connection);
+    assert!(!holding(&daemon.data(), EVE).is_empty());
+    let run = daemon.place().cli(&["erase", EVE, "--yes", "--json"]);
+    let certificate = erased(&run);
+    assert_eq!(certificate["events"], json!([]));
+    assert_eq!(certificate["searchedClean"], true);
+    assert_no_trace(&daemon.data());
+    assert_sound(daemon.place());
+    daemon.place().cli(&["erase", EVE, "--yes"]).assert_code(3);
+}
+
+#[test]
 fn a_customer_that_comes_again_is_a_new_one() {
     let daemon = Daemon::start();
     live(&daemon);
