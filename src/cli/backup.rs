@@ -152,7 +152,7 @@ pub fn restore(context: &Context, args: RestoreArgs) -> Result<(), CliError> {
         let object = json!({
             "restored": restored.path, "from": args.file, "events": restored.events, "lastSeq": restored.last,
             "head": restored.head, "manifest": restored.had_manifest, "replaced": restored.replaced,
-            "replacedLastSeq": restored.replaced_last,
+            "replacedLastSeq": restored.replaced_last, "erasedAgain": restored.erased,
         });
         writeln!(out, "{object}")?;
     } else {
@@ -170,6 +170,13 @@ fn show(out: &mut impl io::Write, restored: &Restored) -> io::Result<()> {
         writeln!(
             out,
             "no manifest stood beside the backup: the chain was checked, and all rows were made anew from the log"
+        )?;
+    }
+    if restored.erased > 0 {
+        writeln!(
+            out,
+            "{} customers were erased since the backup was made, and were erased from it again",
+            restored.erased
         )?;
     }
     if let Some(replaced) = &restored.replaced {

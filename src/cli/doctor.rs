@@ -20,10 +20,10 @@ use super::item::printable;
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::config::{Config, Loaded};
-use crate::daemon::{open_doors_warnings, unused_settings};
+use crate::daemon::open_doors_warnings;
 use crate::domain::Timestamp;
 use crate::store::{ERASED_FILE, FILE_NAME, newest_event};
-use crate::waldo::upstream::whole;
+use crate::waldo::body::whole;
 use crate::waldo::{Times, Upstream};
 
 /// Free space below which there is a warning, and below which it is a problem, in bytes.
@@ -139,7 +139,6 @@ fn look(context: &Context, loaded: &Loaded, online: bool, findings: &mut Finding
         });
     findings.ok("config", file);
     let mut warnings = loaded.warnings.clone();
-    warnings.extend(unused_settings(config));
     warnings.extend(open_doors_warnings(config));
     for warning in warnings {
         findings.warn("config", warning, "");

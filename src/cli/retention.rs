@@ -1,7 +1,7 @@
 //! `prune`, `erase`: take out of the log what is not to be kept. Through the daemon when one runs, for only one process
 //! writes to the file; else on the file itself.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use super::confirm::confirm;
 use super::control::tell_within;
 use super::file::{bar, must_exist, tell as tell_bar};
 use super::item::printable;
@@ -62,8 +63,8 @@ pub fn prune(context: &Context, args: PruneArgs) -> Result<(), CliError> {
     must_exist(&directory.join(FILE_NAME))?;
     let before = now().plus_ms(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     confirm(
-        args.yes,
         &format!("Take out all payloads from before {before}?"),
+        args.yes,
     )?;
     let bar = bar("events looked at");
     let pruned = match prune_file(&directory, before, &mut |done, of| tell_bar(&bar, done, of)) {
@@ -120,11 +121,11 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
         )));
     }
     confirm(
-        args.yes,
         &format!(
             "Erase all that is known of the customer {}? There is no way back.",
             printable(&args.customer_id)
         ),
+        args.yes,
     )?;
     let unknown = || CliError::NotFound("no event names such a customer".to_owned());
     let bar = bar("events looked at");
@@ -189,25 +190,4 @@ fn show(context: &Context, certificate: &Value) -> Result<(), CliError> {
         )?;
     }
     Ok(())
-}
-
-/// Asks on a terminal; elsewhere only `--yes` will do.
-pub fn confirm(yes: bool, question: &str) -> Result<(), CliError> {
-    if yes {
-        return Ok(());
-    }
-    if !io::stdin().is_terminal() {
-        return Err(CliError::Usage(
-            "this destroys data and nobody can be asked here: add --yes".to_owned(),
-        ));
-    }
-    let mut err = io::stderr().lock();
-    write!(err, "{question} [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(CliError::Failed("nothing was done".to_owned())),
-    }
 }

@@ -13,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
 use super::backup::{Header, stand_alone};
+use super::erase::reapply_erasures;
+use super::erased::ERASED_FILE;
 use super::maintain::{CheckReport, Progress, check_file, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
 use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, wal_path};
@@ -22,8 +24,6 @@ use crate::domain::{Chain, Digest, Seq, Timestamp};
 const WORK_PREFIX: &str = ".restore-";
 /// Databases that are put aside within one second.
 const MAX_REPLACED_AT_ONCE: u32 = 100;
-/// The list of erased customers beside the database.
-const ERASED_FILE: &str = "erased.jsonl";
 
 /// Why nothing was restored. Whatever it is, the database is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,8 @@ pub enum RestoreError {
 pub struct Restored {
     /// The database.
     pub path: PathBuf,
+    /// Customers that were erased since the backup was made, and were erased from it again.
+    pub erased: u64,
     /// Events in its log.
     pub events: u64,
     /// The last of them.
@@ -116,7 +118,8 @@ pub fn restore_file(
         // The chain proves the log; only a manifest proves the rows.
         fold_again(&copy, false, progress)?;
     }
-    reapply_erasures(&copy, directory)?;
+    // Whoever was erased since the backup was made is erased from it too.
+    let erased = reapply_erasures(&copy, &directory.join(ERASED_FILE), progress)?;
     stand_alone(&copy)?;
     File::open(&copy)
         .and_then(|file| file.sync_all())
@@ -127,6 +130,7 @@ pub fn restore_file(
         last: report.last,
         head: report.head,
         had_manifest: manifest.is_some(),
+        erased,
         replaced: None,
         replaced_last: None,
     };
@@ -140,18 +144,6 @@ pub fn restore_file(
     fs::rename(&copy, &restored.path).map_err(on(&restored.path))?;
     sync_folder(directory).map_err(on(directory))?;
     Ok(restored)
-}
-
-/// Erases from a restored file whoever was erased since it was made. The one place for that.
-fn reapply_erasures(_copy: &Path, directory: &Path) -> Result<(), StoreError> {
-    let list = directory.join(ERASED_FILE);
-    match fs::metadata(&list) {
-        Ok(meta) if meta.len() > 0 => Err(StoreError::Unavailable(format!(
-            "{} lists erased customers, and this version cannot erase them from a backup",
-            list.display()
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// What can be told of a file at once, and its manifest.

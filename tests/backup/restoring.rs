@@ -231,7 +231,25 @@ fn a_wal_that_was_left_behind_is_no_part_of_what_is_restored() {
 }
 
 #[test]
-fn nobody_who_was_erased_comes_back_unnoticed() {
+fn whoever_was_erased_since_is_erased_from_the_restored_file_too() {
+    let (mut daemon, backup) = backed_up();
+    daemon.place().cli(&["erase", "c", "--yes"]).assert_code(0);
+    let erased = rows(&daemon);
+    daemon.stop();
+    let force = ["--force", "--yes"];
+    let run = restore(daemon.place(), &file_of(&backup), &force);
+    run.assert_code(0);
+    assert_eq!(run.json_lines().remove(0)["erasedAgain"], 1);
+    let file = fs::read(daemon.data().join("waldo-syncd.db")).unwrap();
+    assert!(!String::from_utf8_lossy(&file).contains("tamper-with-me"));
+    daemon.place().cli(&["check"]).assert_code(0);
+    daemon.start_again();
+    assert_eq!(daemon.get("/v1/customers/c").status, 404);
+    assert_eq!(rows(&daemon), erased);
+}
+
+#[test]
+fn a_list_of_the_erased_that_cannot_be_read_stops_the_restore() {
     let (daemon, backup) = backed_up();
     let place = Place::new();
     fs::create_dir_all(place.data()).unwrap();

@@ -216,9 +216,11 @@ pub fn erase_file(
     let known = load_customer(&connection, customer_id)?.is_some() || !mentions.free.is_empty();
     // Who was erased before may have left remains in unused places of the file.
     let nothing = Taken::of_id(customer_id);
-    let remains = || is_clean(&path, &nothing, &mentions.tied);
-    if !known && !(list.names(customer_id) && remains()? == Some(false)) {
-        return Ok(None);
+    if !known {
+        let erased = list.names(customer_id);
+        if !erased || is_clean(&path, &nothing, &mentions.tied)? != Some(false) {
+            return Ok(None);
+        }
     }
     let begun = list.begin(customer_id, at)?;
     let wanted = Wanted {

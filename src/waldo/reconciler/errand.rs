@@ -154,9 +154,7 @@ impl Run<'_> {
         let compared = self.look_at(customer_id).await?;
         self.with(|report| report.checked = 1);
         match compared {
-            Some(Compared::Unknown) => {
-                Err(GivenUp("Waldo knows no such customer".to_owned()))
-            }
+            Some(Compared::Unknown) => Err(GivenUp("Waldo knows no such customer".to_owned())),
             Some(_) => Ok(()),
             None => Err(GivenUp("Waldo could not be asked".to_owned())),
         }
