@@ -29,8 +29,8 @@ use poll::{Polled, poll};
 use proof::Waiting;
 use questions::{Fault, Questions};
 
-/// Overdue requests that are looked at in one round; the oldest first, the rest later.
-const MAX_OVERDUE: usize = 10_000;
+/// Overdue requests of one state that are looked at in one round; the oldest first, the rest later.
+const MAX_OVERDUE: usize = 5_000;
 /// Overdue requests read from the daemon at a time.
 const PAGE: usize = 500;
 /// How long the daemon may hold a question for errands, in seconds.
@@ -110,8 +110,8 @@ async fn follow(questions: &Questions, settings: &Settings, metrics: &Metrics) {
         while let Some((waiting, polled)) = asked.next().await {
             metrics.polls.get_or_create(&outcome(&polled)).inc();
             match polled {
-                Ok(Polled::Settled) => {}
-                Ok(Polled::Waits | Polled::Unanswerable) => schedule.put_off(&waiting.request_id),
+                // A settled one is not overdue at the next look, and is forgotten then; unless the rules saw it otherwise.
+                Ok(_) => schedule.put_off(&waiting.request_id),
                 Err(fault) => {
                     log::debug!("an overdue request could not be asked about: {fault}");
                     schedule.put_off(&waiting.request_id);
@@ -140,7 +140,8 @@ async fn overdue(daemon: &Daemon) -> Result<Vec<Waiting>, DaemonFault> {
     let mut overdue = Vec::new();
     for state in ["pending", "in_progress"] {
         let mut cursor = None;
-        while overdue.len() < MAX_OVERDUE {
+        // Each state has its own share, or many pending ones would keep those in progress from ever being asked about.
+        for _ in 0..MAX_OVERDUE / PAGE {
             let path = format!("/v1/requests?overdue=true&state={state}&limit={PAGE}");
             let path = with_cursor(&path, cursor.as_deref());
             let page: Listing<Waiting> = daemon.get(&path).await?;
