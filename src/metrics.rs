@@ -9,7 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -74,6 +74,8 @@ pub struct Metrics {
     pub gateway_answers: Family<Recorded, Counter<u64, AtomicU64>>,
     /// Overdue requests that Waldo was asked about, by what came of it.
     pub polls: Family<Poll, Counter<u64, AtomicU64>>,
+    /// 1 while requests wait and no webhook comes, else 0.
+    pub silence: Gauge,
 }
 
 impl Default for Metrics {
@@ -85,6 +87,7 @@ impl Default for Metrics {
         let gateway_calls = Family::default();
         let gateway_answers = Family::default();
         let polls = Family::default();
+        let silence = Gauge::default();
         let mut registry = Registry::with_prefix("waldo_syncd");
         registry.register(
             "ingest_answers",
@@ -111,6 +114,11 @@ impl Default for Metrics {
             "Overdue requests that Waldo was asked about, by what came of it",
             polls.clone(),
         );
+        registry.register(
+            "silence",
+            "1 while requests wait and no webhook comes for too long",
+            silence.clone(),
+        );
         Self {
             registry: Mutex::new(registry),
             ingest_answers,
@@ -118,6 +126,7 @@ impl Default for Metrics {
             gateway_calls,
             gateway_answers,
             polls,
+            silence,
         }
     }
 }

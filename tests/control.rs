@@ -219,6 +219,14 @@ fn coverage_counts_what_webhooks_told_and_silence_is_seen() {
         let silence = &daemon.get("/v1/stats").json()["silence"];
         (silence["silent"] == true && silence["since"].is_string()).then_some(())
     });
+    common::place::poll(
+        "silence in the metrics",
+        std::time::Duration::from_secs(10),
+        || {
+            let metrics = daemon.get("/metrics").text();
+            metrics.contains("waldo_syncd_silence 1").then_some(())
+        },
+    );
     common::place::poll("the warning", std::time::Duration::from_secs(10), || {
         daemon.log().contains("no webhook has come").then_some(())
     });

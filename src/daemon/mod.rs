@@ -260,6 +260,7 @@ async fn serve(
     }
     helpers.spawn(lookout::look_out_for_silence(
         store.clone(),
+        Arc::clone(&metrics),
         config.requests.silence_after,
         config.requests.give_up_after,
     ));
