@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::upstream::CallError;
 
@@ -19,6 +19,7 @@ use super::upstream::CallError;
 pub type BoxError = Box<dyn Error + Send + Sync>;
 /// A body on its way.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
 /// How far a request's body has come.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -163,11 +164,20 @@ pub enum Held {
     Larger(Body),
 }
 
+/// For all of a body that is held. A login holds up every call, and Waldo could feed it a byte a minute.
+const HELD_WITHIN: Duration = Duration::from_secs(300);
+
 /// Reads a body, up to a limit.
 ///
 /// # Errors
-/// When it broke off or stood still.
-pub async fn hold(mut body: Body, limit: usize) -> Result<Held, CallError> {
+/// When it broke off, stood still, or did not end in time.
+pub async fn hold(body: Body, limit: usize) -> Result<Held, CallError> {
+    timeout(HELD_WITHIN, read(body, limit))
+        .await
+        .unwrap_or(Err(CallError::TooSlow))
+}
+
+async fn read(mut body: Body, limit: usize) -> Result<Held, CallError> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -297,6 +307,15 @@ mod tests {
         let held = hold(frames(&[50, 150]), 100).await;
         assert!(matches!(held, Err(CallError::TooSlow)));
         assert_eq!(started.elapsed().as_secs(), 110);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_trickles_is_not_held_for_ever() {
+        let started = Instant::now();
+        let every_50_s: Vec<u64> = (1..100).map(|frame| frame * 50).collect();
+        let held = hold(frames(&every_50_s), 100).await;
+        assert!(matches!(held, Err(CallError::TooSlow)));
+        assert_eq!(started.elapsed(), HELD_WITHIN);
     }
 
     #[tokio::test(start_paused = true)]
