@@ -82,6 +82,9 @@ pub enum DaemonError {
          credentials for Waldo ([waldo] api_key_file and client_secret_file)"
     )]
     NothingOutbound,
+    /// The outbound role ended while it should run.
+    #[error("the outbound role ended by a fault; start it again")]
+    OutboundEnded,
     /// The writer ended while the daemon ran.
     #[error("the writer ended by a fault; what was acknowledged is on the disk")]
     WriterEnded,

@@ -68,13 +68,15 @@ pub async fn run(
         write_whole(path, &serde_json::json!({ "gateway": address }).to_string())?;
     }
     let (stop, stopped) = watch::channel(false);
-    let running = tokio::spawn(outbound.run(stopped));
+    let mut running = tokio::spawn(outbound.run(stopped));
     let mut helpers = JoinSet::new();
     helpers.spawn(feed_watchdog());
     systemd::ready();
     let signal = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        // Half of the role would look alive to systemd and do nothing.
+        _ = &mut running => return Err(DaemonError::OutboundEnded),
     };
     systemd::stopping();
     log::info!("stopping on {signal}: calls in flight are finished first");
@@ -209,7 +211,14 @@ impl Outbound {
             stop.clone(),
         ));
         let mut stopped = stop;
-        let _ = stopped.wait_for(|stop| *stop).await;
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => {}
+            _ = tasks.join_next() => {
+                log::error!("a part of the outbound role has ended by a fault");
+                return;
+            }
+        }
         while tasks.join_next().await.is_some() {}
     }
 }
