@@ -8,7 +8,7 @@ use super::{CliError, Context};
 use crate::daemon::{self, OutboundOptions};
 use crate::logging;
 
-/// Run what calls Waldo: the gateway for apps.
+/// Run what calls Waldo: the gateway for apps, and the questions about overdue requests.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: waldo-syncd outbound --gateway 127.0.0.1:7313")]
 pub struct OutboundArgs {

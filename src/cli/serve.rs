@@ -22,7 +22,7 @@ pub struct ServeArgs {
     /// Path of the control socket
     #[arg(long, value_name = "PATH")]
     control: Option<String>,
-    /// Run the gateway to Waldo in this process too
+    /// Run what calls Waldo in this process too: the gateway and the questions about overdue requests
     #[arg(long)]
     outbound: bool,
     /// Run a stand-in for Waldo in this process and speak to it; data in a directory of its own
