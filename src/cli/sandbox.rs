@@ -26,7 +26,7 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
     /// Time between the phases of an evaluation
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
     pace: Duration,
     /// The same seed decides the same [default: another one each time]
     #[arg(long, value_name = "N")]
@@ -38,7 +38,7 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "SECRET", default_value = CLIENT_SECRET)]
     client_secret: String,
     /// How long a token is valid
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration, hide = true)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time, hide = true)]
     token_life: Duration,
     /// Evaluations that end failed
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share, hide = true)]
@@ -50,7 +50,7 @@ pub struct SandboxArgs {
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share, hide = true)]
     reorder: f64,
     /// Webhooks are late by up to this
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, hide = true)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time, hide = true)]
     delay: Duration,
     /// Webhooks that never come
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share, hide = true)]
@@ -67,6 +67,16 @@ pub struct SandboxArgs {
     /// Webhooks are held back until there are so many
     #[arg(long, value_name = "N", default_value = "0", hide = true)]
     burst: usize,
+}
+
+/// The longest time that can be asked for; the clock cannot count to any.
+const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|time| *time <= MAX_TIME)
+        .ok_or_else(|| "expected a time like 500ms or 2h, 30 days at most".to_owned())
 }
 
 fn share(text: &str) -> Result<f64, String> {

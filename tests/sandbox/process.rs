@@ -69,6 +69,7 @@ fn wrong_options_are_2() {
         ["--lose", "2"],
         ["--lose", "often"],
         ["--pace", "fast"],
+        ["--pace", "1000years"],
         ["--seed", "-1"],
     ] {
         let run = place.run(&[&["sandbox"][..], &arguments].concat());
