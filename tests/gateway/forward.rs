@@ -207,3 +207,17 @@ fn fields_between_neighbours_are_taken_out_both_ways() {
     );
     assert_eq!(answer.header("x-end"), Some("1"));
 }
+
+#[test]
+fn a_length_beside_chunks_is_not_passed_on() {
+    const LYING: &str = "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n\
+                         10\r\n{\"customerId\":1}\r\n0\r\n\r\n";
+    let upstream =
+        Upstream::start(|_| Reply::raw(format!("HTTP/1.1 200 OK\r\n{LYING}").into_bytes()));
+    let daemon = gateway(&upstream);
+    for (method, path) in [("GET", "/customer"), ("POST", "/flag")] {
+        let answer = daemon.app().call(method, path, &[], None).unwrap();
+        assert_eq!(answer.status, 200, "{method}");
+        assert_eq!(answer.text(), "{\"customerId\":1}", "{method}");
+    }
+}
