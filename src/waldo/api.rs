@@ -15,6 +15,9 @@ use crate::domain::Timestamp;
 /// Bytes of an answer that are taken.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
+/// What Waldo calls a login with a wrong key or secret, or without one.
+const KEY_CODES: [&str; 2] = ["INVALID_API_KEY", "MISSING_PARAMETERS"];
+
 /// Asks Waldo; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -92,7 +95,9 @@ impl From<CallError> for ApiError {
 impl From<LoginFault> for ApiError {
     fn from(fault: LoginFault) -> Self {
         match fault {
-            LoginFault::Refused(_) => Self::LoginRefused,
+            // Some other server on the way says no as well, for a while; only Waldo's own words are about the key.
+            LoginFault::Refused(code) if KEY_CODES.contains(&code.as_str()) => Self::LoginRefused,
+            LoginFault::Refused(what) => Self::Odd(format!("it answered a login with {what}")),
             LoginFault::Revoked => Self::Revoked,
             LoginFault::Busy {
                 status,

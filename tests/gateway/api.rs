@@ -145,6 +145,12 @@ fn a_login_that_fails_says_how() {
         assert_eq!(ask_at(&upstream.url(), "/x").unwrap_err(), expected);
         assert_eq!(upstream.seen().len(), 1);
     }
+    // What stands before Waldo knows nothing of keys: the next try may succeed.
+    for status in [403, 404] {
+        let upstream = Upstream::start(move |_| Reply::new(status, &[], "<html>no</html>"));
+        let fault = ask_at(&upstream.url(), "/x").unwrap_err();
+        assert!(matches!(fault, ApiError::Odd(_)), "{status}: {fault:?}");
+    }
 }
 
 #[test]
