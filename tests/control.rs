@@ -120,20 +120,21 @@ fn an_errand_goes_to_the_outbound_process_and_its_outcome_comes_back() {
         daemon.get("/v1/stats").json()["outbound"]["gateway"],
         "127.0.0.1:1"
     );
-    let taken = thread::scope(|scope| {
+    let (id, taken) = thread::scope(|scope| {
         // Whoever waits is woken; no matter which of the two comes first.
         let asking = scope.spawn(|| ask(30));
         let told = tell(&daemon, "/v1/resync", &errand);
         assert_eq!(told.status, 202, "{}", told.text());
-        assert_eq!(told.json()["id"], 1);
-        asking.join().unwrap()
+        (told.json()["id"].as_u64().unwrap(), asking.join().unwrap())
     });
-    assert_eq!(taken, json!({"id": 1, "errand": {"customerId": "c"}}));
+    assert_eq!(taken, json!({"id": id, "errand": {"customerId": "c"}}));
     let drift = json!([{"customerId": "c", "fields": [{"field": "status", "from": "REVIEW", "to": "APPROVED"}]}]);
     let report = json!({"checked": 1, "total": 1, "drifted": 1, "drift": drift, "finished": true});
-    assert_eq!(tell(&daemon, "/v1/errands/1", &report).status, 200);
-    tell(&daemon, "/v1/errands/1", &report).assert_problem(404, "not_found");
-    let standing = daemon.controller().get("/v1/resync/1?wait=5").json();
+    let path = format!("/v1/errands/{id}");
+    assert_eq!(tell(&daemon, &path, &report).status, 200);
+    tell(&daemon, &path, &report).assert_problem(404, "not_found");
+    let standing = format!("/v1/resync/{id}?wait=5");
+    let standing = daemon.controller().get(&standing).json();
     assert_eq!(standing["state"], "done");
     assert_eq!(standing["drift"], drift);
     for bad in [
@@ -146,8 +147,28 @@ fn an_errand_goes_to_the_outbound_process_and_its_outcome_comes_back() {
     }
     daemon
         .controller()
-        .get("/v1/resync/2")
+        .get(&format!("/v1/resync/{}", id + 1))
         .assert_problem(404, "not_found");
+}
+
+#[test]
+fn a_report_on_an_errand_of_the_daemon_before_is_not_taken() {
+    let mut daemon = Daemon::start();
+    let errand = |daemon: &Daemon| {
+        let told = tell(daemon, "/v1/outbound", &json!({}));
+        assert_eq!(told.status, 200);
+        let told = tell(daemon, "/v1/resync", &json!({"all": true}));
+        told.json()["id"].as_u64().unwrap()
+    };
+    let before = errand(&daemon);
+    daemon.stop();
+    daemon.start_again();
+    let after = errand(&daemon);
+    assert_ne!(before, after);
+    let (path, report) = (format!("/v1/errands/{before}"), json!({"finished": true}));
+    tell(&daemon, &path, &report).assert_problem(404, "not_found");
+    let standing = format!("/v1/resync/{after}");
+    assert_eq!(daemon.controller().get(&standing).json()["state"], "queued");
 }
 
 #[test]
@@ -161,7 +182,7 @@ fn a_stop_does_not_wait_for_whoever_waits_for_errands() {
     common::place::poll("the question", std::time::Duration::from_secs(10), || {
         (tell(&daemon, "/v1/resync", &json!({"all": true})).status == 202).then_some(())
     });
-    assert_eq!(asking.join().unwrap().unwrap().json()["id"], 1);
+    assert!(asking.join().unwrap().unwrap().json()["id"].is_u64());
     let mut controller = daemon.controller();
     let body = json!({"waitSeconds": 60}).to_string();
     controller

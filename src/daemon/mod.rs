@@ -197,7 +197,9 @@ async fn serve(
         store,
         metrics: &metrics,
         stopped: &stopped,
-        errands: Arc::default(),
+        errands: Arc::new(Errands::numbered_after(
+            u64::try_from(crate::clock::now().0).unwrap_or_default(),
+        )),
     };
     let ingest = shared.ingest(&secrets, &mut warnings)?;
     let query = shared.query(sockets.query.as_ref().and_then(Socket::tcp), &mut warnings)?;

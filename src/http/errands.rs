@@ -17,8 +17,11 @@ use crate::domain::Timestamp;
 const MAX_OPEN: usize = 16;
 /// Errands that are remembered, finished ones included.
 const MAX_KEPT: usize = 64;
-/// Customers whose differences are kept of one errand; of the others only the number.
+/// Customers whose differences are kept of one errand, and their bytes; of the others only the number.
 const MAX_DRIFT: usize = 1000;
+const MAX_DRIFT_BYTES: usize = 512 * 1024;
+/// Bytes of a text that is told beside the numbers.
+const MAX_TEXT_BYTES: usize = 1024;
 /// How long the process may take from one question for errands to the next.
 const AWAY_AFTER: Duration = Duration::from_secs(10);
 /// How long an errand may be without a report before it is given up.
@@ -122,6 +125,8 @@ struct Kept {
     errand: Errand,
     progress: Progress,
     report: Report,
+    /// Bytes of the differences in it.
+    drift_bytes: usize,
     heard_at: Instant,
 }
 
@@ -164,6 +169,20 @@ pub struct Errands {
 }
 
 impl Errands {
+    /// With numbers after this one. Whoever runs an errand may outlive a daemon, and must not be taken to report on
+    /// another one of the next daemon's.
+    #[must_use]
+    pub fn numbered_after(last_id: u64) -> Self {
+        let state = State {
+            last_id,
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,6 +211,7 @@ impl Errands {
             errand,
             progress: Progress::Queued,
             report: Report::default(),
+            drift_bytes: 0,
             heard_at: Instant::now(),
         };
         let standing = kept.standing();
@@ -238,13 +258,13 @@ impl Errands {
     }
 
     /// Takes a report on an errand; false when no such errand is under way.
-    pub fn report(&self, id: u64, report: Report) -> bool {
+    pub fn report(&self, id: u64, mut report: Report) -> bool {
         let mut state = self.state();
         state.asked_at = Some(Instant::now());
         let Some(kept) = state
             .kept
             .iter_mut()
-            .find(|kept| kept.id == id && kept.is_open())
+            .find(|kept| kept.id == id && kept.progress == Progress::Running)
         else {
             return false;
         };
@@ -257,8 +277,18 @@ impl Errands {
             };
         }
         let mut drift = std::mem::take(&mut kept.report.drift);
-        drift.extend(report.drift.iter().cloned());
-        drift.truncate(MAX_DRIFT);
+        for one in report.drift.drain(..) {
+            let bytes = serde_json::to_vec(&one).map_or(usize::MAX, |json| json.len());
+            let all = kept.drift_bytes.saturating_add(bytes);
+            if drift.len() >= MAX_DRIFT || all > MAX_DRIFT_BYTES {
+                break;
+            }
+            kept.drift_bytes = all;
+            drift.push(one);
+        }
+        if let Some(detail) = &mut report.detail {
+            detail.truncate(detail.floor_char_boundary(MAX_TEXT_BYTES));
+        }
         kept.report = Report { drift, ..report };
         drop(state);
         self.changed.notify_waiters();
@@ -387,6 +417,43 @@ mod tests {
         let standing = errands.standing(1, NOW).await.unwrap();
         assert_eq!(standing.state, Progress::Done);
         assert_eq!(standing.report.drift.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_on_an_errand_that_nobody_took_is_not_taken() {
+        let errands = Errands::numbered_after(7);
+        errands.next(NOW).await;
+        assert_eq!(errands.add(Errand::All(true)).unwrap().id, 8);
+        let report = || Report {
+            finished: true,
+            ..Report::default()
+        };
+        assert!(!errands.report(8, report()));
+        assert_eq!(errands.next(NOW).await.unwrap().0, 8);
+        assert!(errands.report(8, report()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_of_reports_is_bounded() {
+        let errands = Errands::default();
+        errands.next(NOW).await;
+        errands.add(Errand::All(true)).unwrap();
+        errands.next(NOW).await;
+        let drift = || Drift {
+            customer_id: "c".repeat(100_000),
+            fields: Vec::new(),
+        };
+        for _ in 0..20 {
+            let report = Report {
+                drift: vec![drift(), drift()],
+                detail: Some("ä".repeat(MAX_TEXT_BYTES)),
+                ..Report::default()
+            };
+            assert!(errands.report(1, report));
+        }
+        let report = errands.standing(1, NOW).await.unwrap().report;
+        assert_eq!(report.drift.len(), MAX_DRIFT_BYTES / 100_000);
+        assert!(report.detail.unwrap().len() <= MAX_TEXT_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
