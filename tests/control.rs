@@ -172,6 +172,24 @@ fn a_report_on_an_errand_of_the_daemon_before_is_not_taken() {
 }
 
 #[test]
+fn those_who_wait_leave_room_for_registrations() {
+    let daemon = Daemon::start();
+    let ask = common::http::request("POST", "/v1/errands", &[], Some(b"{\"waitSeconds\":60}"));
+    let mut waiting: Vec<_> = (0..80).map(|_| daemon.controller()).collect();
+    for one in &mut waiting {
+        one.send(&ask).unwrap();
+    }
+    common::place::poll("no more places", std::time::Duration::from_secs(10), || {
+        let answer = tell(&daemon, "/v1/errands", &json!({"waitSeconds": 1}));
+        (answer.status == 503).then(|| answer.assert_problem(503, "too_many_waiting"))
+    });
+    let told = tell(&daemon, "/v1/errands", &json!({"waitSeconds": 0}));
+    assert_eq!(told.status, 200);
+    let body = json!({"requestId": "r", "operation": "fraud"});
+    assert_eq!(tell(&daemon, "/v1/requests", &body).status, 201);
+}
+
+#[test]
 fn a_stop_does_not_wait_for_whoever_waits_for_errands() {
     let mut daemon = Daemon::start();
     let mut controller = daemon.controller();

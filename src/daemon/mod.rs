@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError, Environment, Loaded, WaldoConfig};
 use crate::door::{self, BodyLimits, Door, DoorMetrics, Hosts, Limits, Routes};
 use crate::http::errands::Errands;
 use crate::http::{
-    Control, Ingest, Query, Refusals, Secrets, Senders, control_routes, ingest_routes,
+    Control, Ingest, MAX_WAITING, Query, Refusals, Secrets, Senders, control_routes, ingest_routes,
     query_routes, webhook_path,
 };
 use crate::metrics::Metrics;
@@ -367,6 +367,7 @@ impl Shared<'_> {
             errands: Arc::clone(&self.errands),
             deadline: self.config.requests.deadline,
             body_timeout: self.config.limits.body_timeout,
+            waiting: Semaphore::new(MAX_WAITING),
             stop: self.stopped.clone(),
         }
     }

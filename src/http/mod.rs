@@ -14,7 +14,7 @@ mod requests;
 mod stream;
 
 pub use auth::{Secrets, Senders, Signature};
-pub use control::{Control, routes as control_routes};
+pub use control::{Control, MAX_WAITING, routes as control_routes};
 pub use ingest::{Ingest, Refusals, routes as ingest_routes};
 pub use query::{Query, routes as query_routes};
 

@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
@@ -27,6 +28,9 @@ const MAX_BODY: usize = 64 * 1024;
 /// Bytes of an answer of Waldo's, which may list many tags, and of a report, which may list many differences.
 const MAX_LONG_BODY: usize = 1024 * 1024;
 
+/// Questions that may wait for an errand or for the end of one at a time.
+pub const MAX_WAITING: usize = 64;
+
 /// What the control door needs.
 #[derive(Debug)]
 pub struct Control {
@@ -38,6 +42,8 @@ pub struct Control {
     pub deadline: Duration,
     /// How long a body may take.
     pub body_timeout: Duration,
+    /// Places for those who wait, see [`MAX_WAITING`].
+    pub waiting: Semaphore,
     /// True when the daemon stops: nobody waits any longer.
     pub stop: tokio::sync::watch::Receiver<bool>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::SemaphorePermit;
 use warp::reply::Response as Reply;
 
 use super::facts::is_word;
@@ -50,6 +51,7 @@ impl Control {
             let why = format!("expected 0 to {MAX_WAIT_SECONDS}");
             return Err(Problem::bad_parameter("wait", why));
         }
+        let _place = self.place_to_wait(wait)?;
         let waiting = self.errands.standing(id, Duration::from_secs(wait));
         let standing = self.unless_stopped(waiting).await?;
         Ok(json_bytes(StatusCode::OK, &standing.ok_or_else(unknown)?))
@@ -64,12 +66,27 @@ impl Control {
     pub(super) async fn next_errand(&self, asked: Asked) -> Result<Reply, Problem> {
         let body: ErrandsBody = parse(&asked.body)?;
         let wait = Duration::from_secs(body.wait_seconds.min(MAX_WAIT_SECONDS));
+        let _place = self.place_to_wait(wait.as_secs())?;
         let waiting = self.errands.next(wait);
         Ok(match self.unless_stopped(waiting).await? {
             Some((id, errand)) => {
                 json_bytes(StatusCode::OK, &json!({ "id": id, "errand": errand }))
             }
             None => json_bytes(StatusCode::OK, &json!({ "id": null, "errand": null })),
+        })
+    }
+
+    /// The door must not fill with those who wait: registrations and answers come by it too.
+    fn place_to_wait(&self, seconds: u64) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if seconds == 0 {
+            return Ok(None);
+        }
+        let place = self.waiting.try_acquire();
+        place.map(Some).map_err(|_| {
+            Problem::unavailable(
+                "too_many_waiting",
+                "as many as may wait at the control socket are waiting",
+            )
         })
     }
 
