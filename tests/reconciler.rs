@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use common::Daemon;
 use common::http::percent;
 use common::place::poll;
 use common::rig::{Rig, SOON};
+use common::upstream::{Reply, Seen, Upstream};
+use common::{Daemon, Place};
 
 /// How far before a registration an evaluation may have ended, and a little more.
 const CALL_SLACK: Duration = Duration::from_millis(6_500);
@@ -228,4 +229,73 @@ fn resync_without_an_outbound_process_says_so() {
     );
     daemon.place().cli(&["resync"]).assert_code(2);
     daemon.place().cli(&["resync", "c", "--all"]).assert_code(2);
+}
+
+/// A daemon that asks this Waldo.
+#[track_caller]
+fn asking(upstream: &Upstream) -> Daemon {
+    let place = Place::new();
+    let config = place.file(
+        "config.toml",
+        format!(
+            "[waldo]\napi_url = \"{}\"\napi_key = \"wk.k\"\nclient_secret = \"ws.s\"\n",
+            upstream.url()
+        ),
+    );
+    let mut arguments = place.serve_arguments();
+    arguments.extend(["--config", config.to_str().unwrap(), "--outbound"].map(String::from));
+    let daemon = Daemon::start_as(place, arguments);
+    poll("the outbound role", SOON, || {
+        (!daemon.get("/v1/stats").json()["outbound"].is_null()).then_some(())
+    });
+    daemon
+}
+
+/// Registers a fraud check of `mine`, asks about it, and gives what is reported.
+#[track_caller]
+fn asked_about_a_fraud_check(
+    date: &'static str,
+    customer: serde_json::Value,
+    history: serde_json::Value,
+) -> (Daemon, serde_json::Value) {
+    let answer = move |seen: &Seen| {
+        let body = match seen.target.split('?').next().unwrap() {
+            "/authenticate" => json!({"token": "t"}),
+            "/customer" => json!({"customers": [customer]}),
+            _ => json!({"active": {}, "history": history}),
+        };
+        let date = [("Date", date)];
+        let dated = if date[0].1.is_empty() { &[][..] } else { &date };
+        Reply::new(200, dated, body.to_string())
+    };
+    let daemon = asking(&Upstream::start(answer));
+    let body = json!({"requestId": "r", "operation": "fraud", "customerId": "mine"}).to_string();
+    let mut controller = daemon.controller();
+    let told = controller.call("POST", "/v1/requests", &[], Some(body.as_bytes()));
+    assert_eq!(told.unwrap().status, 201);
+    let run = daemon.place().cli(&["resync", "--json", "mine"]);
+    let standing = run.json_lines().first().cloned().unwrap_or_default();
+    (daemon, standing)
+}
+
+fn now_ms() -> u128 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_millis()
+}
+
+#[test]
+fn what_waldo_says_of_another_customer_is_kept_of_nobody() {
+    for other in [
+        json!({"customerId": "other", "validation": {"status": "REJECTED", "kyc": "REJECTED"}}),
+        json!({"customerId": 7, "validation": {"status": "REJECTED"}}),
+        json!({"code": "ODD", "message": "m"}),
+    ] {
+        let history = json!([{"date": now_ms() as u64, "score": 0.1}]);
+        let (daemon, standing) = asked_about_a_fraud_check("", other.clone(), history);
+        assert_eq!(standing["settled"], 0, "{other}: {standing}");
+        let request = daemon.get("/v1/requests/r").json();
+        assert_eq!(request["state"], "pending", "{other}");
+        assert_eq!(daemon.get("/v1/events?source=poll").items().len(), 0);
+        assert_eq!(standing["state"], "failed", "{other}: {standing}");
+    }
 }

@@ -194,7 +194,16 @@ impl Questions {
             Err(answer::NoOutcome::NotOne(_)) => return Ok(None),
             Err(error) => return Err(odd(error.to_string())),
         };
-        let members = serde_json::from_str(&text).map_err(|error| odd(error.to_string()))?;
+        let members: Map<String, Value> =
+            serde_json::from_str(&text).map_err(|error| odd(error.to_string()))?;
+        // Whatever else was found is somebody else's, or nobody's.
+        let asked_for = members.get(field).map_or_else(
+            || members.contains_key("validation"),
+            |found| found == value,
+        );
+        if !asked_for {
+            return Err(odd(format!("it is not about the {field} asked for")));
+        }
         let reading = payload::read(Source::Poll, text.as_bytes(), text.len() as u64)
             .map_err(|error| odd(error.to_string()))?;
         Ok(Some(Found {
