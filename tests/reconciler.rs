@@ -299,3 +299,23 @@ fn what_waldo_says_of_another_customer_is_kept_of_nobody() {
         assert_eq!(standing["state"], "failed", "{other}: {standing}");
     }
 }
+
+#[test]
+fn a_clock_that_is_far_off_proves_nothing() {
+    let mine =
+        json!({"customerId": "mine", "validation": {"status": "APPROVED", "fraudScore": 0.9}});
+    let long_before = json!([{"date": now_ms() as u64 - 86_400_000, "score": 0.9}]);
+    let old = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let (daemon, _) = asked_about_a_fraud_check(old, mine, long_before);
+    assert_eq!(daemon.get("/v1/requests/r").json()["state"], "pending");
+}
+
+#[test]
+fn an_evaluation_of_the_future_proves_nothing() {
+    let mine =
+        json!({"customerId": "mine", "validation": {"status": "APPROVED", "fraudScore": 0.9}});
+    // In microseconds.
+    let history = json!([{"date": now_ms() as u64 * 1000, "score": 0.9}]);
+    let (daemon, _) = asked_about_a_fraud_check("", mine, history);
+    assert_eq!(daemon.get("/v1/requests/r").json()["state"], "pending");
+}

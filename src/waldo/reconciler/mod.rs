@@ -86,6 +86,7 @@ pub async fn run(
 /// Asks about each overdue request when its turn comes.
 async fn follow(questions: &Questions, settings: &Settings, metrics: &Metrics) {
     let mut schedule = Schedule::default();
+    let mut clocks_told = false;
     loop {
         tokio::time::sleep(settings.look_every).await;
         if !questions.may_ask() {
@@ -113,6 +114,10 @@ async fn follow(questions: &Questions, settings: &Settings, metrics: &Metrics) {
                 // A settled one is not overdue at the next look, and is forgotten then; unless the rules saw it otherwise.
                 Ok(_) => schedule.put_off(&waiting.request_id),
                 Err(fault) => {
+                    if matches!(fault, Fault::Clocks) && !clocks_told {
+                        clocks_told = true;
+                        log::warn!("{fault}; set this machine's clock (said once)");
+                    }
                     log::debug!("an overdue request could not be asked about: {fault}");
                     schedule.put_off(&waiting.request_id);
                 }

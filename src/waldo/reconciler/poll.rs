@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::differs;
-use super::proof::{End, Waiting, end_in, history_of};
+use super::proof::{End, MAX_APART_MS, Waiting, end_in, history_of};
 use super::questions::{Fault, Questions};
+use crate::clock::now;
 use crate::domain::Disposition;
 
 /// What came of asking about a request.
@@ -36,7 +37,10 @@ pub async fn poll(questions: &Questions, waiting: &Waiting) -> Result<Polled, Fa
     let Some(found) = questions.customer("customerId", &customer_id).await? else {
         return Ok(Polled::Waits);
     };
-    let Some(not_before) = waiting.not_before(found.ahead_ms) else {
+    if found.ahead_ms.saturating_abs() > MAX_APART_MS {
+        return Err(Fault::Clocks);
+    }
+    let Some(span) = waiting.span(found.ahead_ms, now()) else {
         return Ok(Polled::Unanswerable);
     };
     let mut ends: Vec<(&str, End)> = Vec::new();
@@ -51,7 +55,7 @@ pub async fn poll(questions: &Questions, waiting: &Waiting) -> Result<Polled, Fa
         };
         let end = history
             .as_deref()
-            .and_then(|history| end_in(history, evaluation, not_before));
+            .and_then(|history| end_in(history, evaluation, &span));
         ends.extend(end.map(|end| (*evaluation, end)));
         read = Some((path, history));
     }

@@ -3,6 +3,7 @@
 //! "api-reference/kyc-history" and "api-reference/fraud-history").
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
@@ -11,6 +12,8 @@ use crate::domain::{Operation, Timestamp};
 /// How much earlier than the registration an item may be dated: the registration is noted when Waldo's answer has come,
 /// and an evaluation may be over by then.
 pub const CALL_SLACK_MS: i64 = 5_000;
+/// Clocks further apart are not believed: a date that some cache answered would make any old item look new.
+pub const MAX_APART_MS: i64 = 3_600_000;
 
 /// A request that waits, as the daemon shows it.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,15 +74,16 @@ impl Waiting {
         types
     }
 
-    /// The earliest date that an end of this request can have, by Waldo's clock. `ahead_ms` is how far that clock is
-    /// ahead of ours.
+    /// The dates that an end of this request can have, by Waldo's clock: from the call on, and not in the future.
+    /// `ahead_ms` is how far that clock is ahead of ours.
     #[must_use]
-    pub fn not_before(&self, ahead_ms: i64) -> Option<Timestamp> {
+    pub fn span(&self, ahead_ms: i64, now: Timestamp) -> Option<RangeInclusive<Timestamp>> {
         let began = match (self.registered_at, self.first_event_at) {
             (Some(registered), Some(heard)) => Some(registered.min(heard)),
             (registered, heard) => registered.or(heard),
         }?;
-        Some(began.plus_ms(ahead_ms - CALL_SLACK_MS))
+        let latest = now.plus_ms(ahead_ms.saturating_add(CALL_SLACK_MS));
+        Some(began.plus_ms(ahead_ms.saturating_sub(CALL_SLACK_MS))..=latest)
     }
 }
 
@@ -99,9 +103,9 @@ pub fn history_of(evaluation: &str) -> Option<&'static str> {
     }
 }
 
-/// The latest end of a type that a history shows not before a moment. Items of odd shapes prove nothing.
+/// The latest end of a type that a history shows in a span of time. Items of odd shapes prove nothing.
 #[must_use]
-pub fn end_in(history: &[u8], evaluation: &str, not_before: Timestamp) -> Option<End> {
+pub fn end_in(history: &[u8], evaluation: &str, span: &RangeInclusive<Timestamp>) -> Option<End> {
     let history: History = serde_json::from_slice(history).ok()?;
     history
         .history
@@ -115,10 +119,12 @@ pub fn end_in(history: &[u8], evaluation: &str, not_before: Timestamp) -> Option
         .filter_map(|item| {
             Some(End {
                 at: Timestamp(item["date"].as_i64()?),
-                score: item["score"].as_f64(),
+                score: item["score"]
+                    .as_f64()
+                    .filter(|score| (0.0..=1.0).contains(score)),
             })
         })
-        .filter(|end| end.at >= not_before)
+        .filter(|end| span.contains(&end.at))
         .max_by_key(|end| end.at)
 }
 
@@ -164,10 +170,14 @@ mod tests {
     fn an_item_of_before_the_call_proves_nothing() {
         let history = json!({"active": {}, "history": [
             {"date": 1000, "score": 0.1}, {"date": 3000, "score": 0.3}, {"date": 2000, "score": 0.2},
-            {"date": "soon"}, 7,
+            {"date": "soon"}, 7, {"date": -5}, {"date": 9.3e18}, {"date": i64::MAX, "score": 1},
         ]});
         let history = history.to_string();
-        let end = |not_before| end_in(history.as_bytes(), "fraud", Timestamp(not_before));
+        let to = |not_after| Timestamp(2000)..=Timestamp(not_after);
+        let end = |not_before| {
+            let span = Timestamp(not_before)..=Timestamp(9000);
+            end_in(history.as_bytes(), "fraud", &span)
+        };
         assert_eq!(
             end(2000),
             Some(End {
@@ -176,7 +186,10 @@ mod tests {
             })
         );
         assert_eq!(end(3001), None);
-        assert_eq!(end_in(b"no JSON", "fraud", Timestamp(0)), None);
+        assert_eq!(end_in(b"no JSON", "fraud", &to(9000)), None);
+        // Nor does one that is dated after the question.
+        let past = end_in(history.as_bytes(), "fraud", &to(2999)).unwrap();
+        assert_eq!(past.at, Timestamp(2000));
     }
 
     #[test]
@@ -187,7 +200,8 @@ mod tests {
         ]});
         let history = history.to_string();
         let end = |evaluation, not_before| {
-            end_in(history.as_bytes(), evaluation, Timestamp(not_before)).map(|end| end.at.0)
+            let span = Timestamp(not_before)..=Timestamp(9000);
+            end_in(history.as_bytes(), evaluation, &span).map(|end| end.at.0)
         };
         assert_eq!(end("kyc", 0), Some(1000));
         assert_eq!(end("document", 0), Some(2000));
@@ -197,10 +211,14 @@ mod tests {
     #[test]
     fn the_call_began_at_the_registration_or_the_first_webhook_by_waldos_clock() {
         let late = waiting(json!({"firstEventAt": "2025-12-31T23:59:59.000Z"}));
-        let began = waiting(json!({})).not_before(0).unwrap();
-        assert_eq!(late.not_before(0).unwrap(), began.plus_ms(-1000));
-        assert_eq!(late.not_before(700).unwrap(), began.plus_ms(-300));
+        let now = Timestamp(2_000_000_000_000);
+        let began = |waiting: &Waiting, ahead_ms| *waiting.span(ahead_ms, now).unwrap().start();
+        let at = began(&waiting(json!({})), 0);
+        assert_eq!(began(&late, 0), at.plus_ms(-1000));
+        assert_eq!(began(&late, 700), at.plus_ms(-300));
+        let span = late.span(700, now).unwrap();
+        assert_eq!(*span.end(), now.plus_ms(700 + CALL_SLACK_MS));
         let unknown = waiting(json!({"registeredAt": null}));
-        assert_eq!(unknown.not_before(0), None);
+        assert_eq!(unknown.span(0, now), None);
     }
 }

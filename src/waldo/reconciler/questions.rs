@@ -34,6 +34,9 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
     /// When Waldo last answered.
+    /// What Waldo dates cannot be compared with what we do.
+    #[error("Waldo's clock and ours are more than an hour apart, so that dates prove nothing")]
+    Clocks,
     pub last_answer_at: Option<Timestamp>,
     /// Why Waldo is not asked any more, until somebody mends it.
     pub trouble: Option<String>,
