@@ -319,3 +319,32 @@ fn an_evaluation_of_the_future_proves_nothing() {
     let (daemon, _) = asked_about_a_fraud_check("", mine, history);
     assert_eq!(daemon.get("/v1/requests/r").json()["state"], "pending");
 }
+
+#[test]
+fn an_id_that_no_question_can_hold_does_not_end_an_errand() {
+    let upstream = Upstream::start(|seen| {
+        let found = json!({"customers": [{"customerId": "mine", "validation": {"kyc": "PASSED"}}]});
+        match seen.target.as_str() {
+            "/authenticate" => Reply::json(200, json!({"token": "t"})),
+            _ => Reply::json(200, found),
+        }
+    });
+    let daemon = asking(&upstream);
+    for id in ["mine".to_owned(), "a".repeat(20_000), "b".repeat(100_000)] {
+        let flag = json!({"event": "flag", "flag": true, "customerId": id});
+        let seq = daemon.deliver(flag.to_string());
+        daemon.get_at("/v1/stats", seq);
+    }
+    let run = daemon.place().cli(&["resync", "--json", "--all"]);
+    let lines = run.json_lines();
+    let standing = lines.first().cloned().unwrap_or_default();
+    assert_eq!(
+        (
+            &standing["checked"],
+            &standing["failed"],
+            &standing["drifted"]
+        ),
+        (&json!(3), &json!(2), &json!(1)),
+        "{standing}"
+    );
+}

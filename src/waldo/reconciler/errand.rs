@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::compare::{Compared, compare};
 use super::poll::{Polled, poll};
 use super::proof::Waiting;
-use super::questions::{Fault, Questions};
+use super::questions::{Fault, Questions, is_askable};
 use crate::waldo::api::ApiError;
 use crate::waldo::daemon::{DaemonFault, encoded};
 
@@ -207,6 +207,10 @@ impl Run<'_> {
     /// Asks about a customer's open requests, then compares its row: what a request accounts for is not drift. `None`
     /// when Waldo could not be asked.
     async fn look_at(&self, customer_id: &str) -> Result<Option<Compared>, GivenUp> {
+        if !is_askable(customer_id) {
+            self.with(|report| report.failed += 1);
+            return Ok(None);
+        }
         for state in ["pending", "in_progress"] {
             let path = format!(
                 "/v1/requests?customerId={}&state={state}&limit={PAGE}",

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::compare::differs;
 use super::proof::{End, MAX_APART_MS, Waiting, end_in, history_of};
-use super::questions::{Fault, Questions};
+use super::questions::{Fault, Questions, is_askable};
 use crate::clock::now;
 use crate::domain::Disposition;
 
@@ -105,12 +105,13 @@ fn keep_outcome_of(evaluation: &str, score: Option<f64>, validation: &mut Map<St
 
 /// The customer that a request is about; by the company's own id where only that is known and it is one customer's.
 async fn customer_of(questions: &Questions, waiting: &Waiting) -> Result<Option<String>, Fault> {
-    if let Some(known) = &waiting.customer_id {
-        return Ok(Some(known.clone()));
-    }
-    let Some(external_id) = &waiting.external_id else {
-        return Ok(None);
+    let customer_id = match (&waiting.customer_id, &waiting.external_id) {
+        (Some(known), _) => Some(known.clone()),
+        (None, Some(external_id)) if is_askable(external_id) => {
+            let found = questions.customer("externalId", external_id).await?;
+            found.and_then(|found| found.reading.customer_id)
+        }
+        _ => None,
     };
-    let found = questions.customer("externalId", external_id).await?;
-    Ok(found.and_then(|found| found.reading.customer_id))
+    Ok(customer_id.filter(|id| is_askable(id)))
 }

@@ -16,6 +16,15 @@ use crate::domain::{Disposition, Seq, Source, Timestamp};
 use crate::waldo::api::{Api, ApiError};
 use crate::waldo::daemon::{Daemon, DaemonFault, encoded};
 
+/// Bytes of an id that can stand in a question; the ids that Waldo gives have 24.
+const MAX_ID_BYTES: usize = 1024;
+
+/// Whether anybody can be asked by this id. Whoever knows the webhook secret can have any text kept as one.
+#[must_use]
+pub fn is_askable(id: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&id.len())
+}
+
 /// Why something could not be found out.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -25,6 +34,9 @@ pub enum Fault {
     /// The daemon did not.
     #[error(transparent)]
     Daemon(#[from] DaemonFault),
+    /// What Waldo dates cannot be compared with what we do.
+    #[error("Waldo's clock and ours are more than an hour apart, so that dates prove nothing")]
+    Clocks,
     /// The customer changed each time before what Waldo said could be kept.
     #[error("the customer changes faster than Waldo can be asked")]
     Restless,
@@ -34,9 +46,6 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
     /// When Waldo last answered.
-    /// What Waldo dates cannot be compared with what we do.
-    #[error("Waldo's clock and ours are more than an hour apart, so that dates prove nothing")]
-    Clocks,
     pub last_answer_at: Option<Timestamp>,
     /// Why Waldo is not asked any more, until somebody mends it.
     pub trouble: Option<String>,
