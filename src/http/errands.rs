@@ -287,7 +287,9 @@ impl Errands {
             drift.push(one);
         }
         if let Some(detail) = &mut report.detail {
-            detail.truncate(detail.floor_char_boundary(MAX_TEXT_BYTES));
+            while detail.len() > MAX_TEXT_BYTES {
+                detail.pop();
+            }
         }
         kept.report = Report { drift, ..report };
         drop(state);
