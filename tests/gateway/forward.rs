@@ -71,11 +71,11 @@ fn status_fields_and_body_come_back_unchanged() {
             [0x1f, 0x8b, 0, 0xff],
         ),
         "/teapot" => Reply::json(418, r#"{ "code" : "TEA" }"#),
-        "/unchanged" => {
-            Reply::raw("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 5\r\n\r\n")
-        }
+        "/unchanged" => Reply::raw(
+            "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+        ),
         "/chunked" => Reply::raw(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
         ),
         "/close" => Reply::raw("HTTP/1.1 200 OK\r\n\r\nto the end"),
         "/switch" => Reply::raw(

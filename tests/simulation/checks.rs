@@ -127,7 +127,7 @@ fn flags(story: &Story) -> BTreeMap<&str, Flagged> {
         .iter()
         .map(|(id, made)| (*id, (made.len(), None)))
         .collect();
-    // An own call is known by Waldo's answer to the gateway, or was noted before it was made: in both cases in order.
+    // An own call was noted before it was made, by the gateway or by the app, in order.
     let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
     for event in &story.events {
         let Some(id) = event["customerId"].as_str() else {
@@ -144,9 +144,11 @@ fn flags(story: &Story) -> BTreeMap<&str, Flagged> {
                 .and_then(|made| made.iter().position(|known| *known == number))
         } else if (is_flag && source == "gateway") || event["event"] == "flag.called" {
             let call = calls.entry(id).or_default();
-            let time = own[id][*call];
-            *call += 1;
-            Some(time)
+            // The answer to a call that was noted is about that one.
+            if event["payload"]["noted"] != true {
+                *call += 1;
+            }
+            Some(own[id][*call - 1])
         } else {
             None
         };

@@ -155,7 +155,16 @@ impl Oracle {
             "control" => {
                 let id = read.customer_id.unwrap_or_default().to_owned();
                 if read.name == "flag.called" {
-                    self.flag_calls.push((id, read.flag.unwrap(), read.at));
+                    let flag = read.flag.unwrap();
+                    if read.payload["withdrawn"] == true {
+                        let last = self
+                            .flag_calls
+                            .iter()
+                            .rposition(|call| (&call.0, call.1) == (&id, flag));
+                        self.flag_calls.remove(last.unwrap());
+                    } else {
+                        self.flag_calls.push((id, flag, read.at));
+                    }
                 } else if applied {
                     let asked = self.asked(&read, read.request_id.unwrap());
                     asked.register(read.payload);
@@ -172,7 +181,7 @@ impl Oracle {
                 if read.source == "gateway" {
                     if let Some(id) = read.request_id {
                         self.asked(&read, id).register(read.payload);
-                    } else if read.name == "flag" {
+                    } else if read.name == "flag" && read.payload["noted"] != true {
                         let id = read.customer_id.unwrap().to_owned();
                         self.flag_calls.push((id, read.flag.unwrap(), read.at));
                     }
