@@ -7,6 +7,8 @@ mod common;
 mod doctor;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/manual.rs"]
+mod manual;
 #[path = "cli/setup.rs"]
 mod setup;
 #[path = "cli/show.rs"]
@@ -28,7 +30,7 @@ pub fn assert_helpful(run: &Run) {
 #[test]
 fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
     let place = Place::new();
-    let verbs: [&[&str]; 18] = [
+    let verbs: [&[&str]; 20] = [
         &["serve"],
         &["sandbox"],
         &["init"],
@@ -47,6 +49,8 @@ fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
         &["doctor"],
         &["config", "check"],
         &["config", "show"],
+        &["man"],
+        &["completions"],
     ];
     for verb in verbs {
         let run = place.run(&[verb, &["--help"]].concat());
@@ -95,6 +99,8 @@ fn help_of_the_whole_names_every_verb() {
         "check",
         "rebuild",
         "config",
+        "man",
+        "completions",
     ] {
         assert!(
             run.stdout.contains(verb),

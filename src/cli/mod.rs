@@ -8,6 +8,7 @@ mod doctor;
 mod export;
 mod file;
 mod item;
+mod manual;
 mod outbound;
 mod resync;
 mod retention;
@@ -94,6 +95,8 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(setup::ConfigCommand),
+    Man(manual::ManArgs),
+    Completions(manual::CompletionsArgs),
 }
 
 /// What a command failed with; each kind has its exit code.
@@ -258,6 +261,8 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Erase(args) => retention::erase(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Config(command) => setup::config(context, command),
+        Command::Man(args) => manual::man(&args),
+        Command::Completions(args) => manual::completions(&args),
     }
 }
 
