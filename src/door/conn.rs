@@ -74,6 +74,8 @@ pub(super) struct Conn {
     /// When writing began to stall (ms of the epoch, plus one), 0 while it does not.
     stalled: AtomicU64,
     inside_head: AtomicBool,
+    /// Whether any byte of any request has come.
+    begun: AtomicBool,
     finding: OnceLock<Finding>,
     waker: Mutex<Option<Waker>>,
 }
@@ -85,6 +87,7 @@ impl Conn {
             word: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
             inside_head: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
             finding: OnceLock::new(),
             waker: Mutex::new(None),
         };
@@ -184,8 +187,15 @@ impl Conn {
         unpack(self.word.load(Ordering::Acquire)).0 == Phase::Gone
     }
 
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// Bytes came and were scanned.
     pub fn read(&self, scanner: &Scanner) {
+        if !self.has_begun() {
+            self.begun.store(true, Ordering::Relaxed);
+        }
         if let Some(finding) = scanner.finding() {
             let _first_one_stays = self.finding.set(finding);
         }

@@ -193,6 +193,8 @@ struct Shared {
     http: http1::Builder,
     pub metrics: Arc<DoorMetrics>,
     pub stopping: AtomicBool,
+    /// Who has connected before the stop and sent nothing yet is not waited for any longer.
+    pub grace_is_over: AtomicBool,
 }
 
 impl Shared {
@@ -208,6 +210,7 @@ impl Shared {
             http,
             metrics,
             stopping: AtomicBool::new(false),
+            grace_is_over: AtomicBool::new(false),
         }
     }
 }
@@ -276,7 +279,7 @@ where
 {
     let service = RefCell::new(service);
     let heads = Cell::new(0_u64);
-    let (its_conn, metrics) = (Arc::clone(&conn), Arc::clone(&shared.metrics));
+    let (its_conn, its_door) = (Arc::clone(&conn), Arc::clone(&shared));
     let answer = service_fn(move |request: Request<Incoming>| {
         let conn = Arc::clone(&its_conn);
         let head = heads.replace(heads.get() + 1);
@@ -286,14 +289,15 @@ where
             (service.borrow_mut().call(request), last)
         });
         if let Err(Refusal::Fault(_)) = admitted {
-            add_one(&metrics.refused);
+            add_one(&its_door.metrics.refused);
         }
+        let its_door = Arc::clone(&its_door);
         async move {
             match admitted {
                 Ok((answer, last)) => {
                     let Ok(response) = answer.await;
                     let mut response = response.map(|body| AnswerBody::of_handler(body, conn));
-                    if last {
+                    if last || its_door.stopping.load(Ordering::Acquire) {
                         response
                             .headers_mut()
                             .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -317,7 +321,12 @@ where
             conn.set_waker(cx.waker());
         }
         match http.as_mut().poll(cx) {
-            Poll::Pending if !stopping && shared.stopping.load(Ordering::Acquire) => {
+            Poll::Pending
+                if !stopping
+                    && shared.stopping.load(Ordering::Acquire)
+                    // hyper would close a connection whose first request is still under way to us.
+                    && (conn.has_begun() || shared.grace_is_over.load(Ordering::Acquire)) =>
+            {
                 stopping = true;
                 http.as_mut().graceful_shutdown();
                 http.as_mut().poll(cx)

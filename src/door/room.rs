@@ -26,6 +26,9 @@ use super::{Limits, Listener, Peer, Shared, add_one};
 const LINGER: Duration = Duration::from_secs(1);
 /// A reader must have taken nothing for this long before it may have to make room: it is being answered, after all.
 const STALL_GRACE: Duration = Duration::from_secs(1);
+/// At a stop, how long a client that has just connected gets to send the first byte of its first request: it was not
+/// told of the stop, and cannot know whether its request was read.
+const FIRST_BYTE_GRACE: Duration = Duration::from_secs(1);
 /// Pause after an accept error: doubled up to the second value, cut short by a connection that ends.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 /// While a connection waits for room and none could make any, they are judged this often.
@@ -139,6 +142,7 @@ impl Room {
         self.entries.values().for_each(|entry| entry.conn.wake());
         let mut sweep = self.sweep_interval();
         let mut timer = pin!(sleep_until(deadline));
+        let mut grace = pin!(sleep(FIRST_BYTE_GRACE));
         loop {
             tokio::select! {
                 biased;
@@ -147,6 +151,10 @@ impl Room {
                     None => return,
                 },
                 _ = sweep.tick() => self.sweep(),
+                () = &mut grace, if !self.shared.grace_is_over.load(Ordering::Relaxed) => {
+                    self.shared.grace_is_over.store(true, Ordering::Release);
+                    self.entries.values().for_each(|entry| entry.conn.wake());
+                }
                 () = &mut timer => break,
             }
         }

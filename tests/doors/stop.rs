@@ -12,18 +12,19 @@ async fn a_stop_finishes_what_is_in_flight_and_closes_the_rest() {
     door.handled(2).await;
     let start = Instant::now();
     door.stop.send(true).unwrap();
-    assert_eq!(rest(&mut silent).await, "");
     assert_eq!(rest(&mut kept).await, "");
     assert_eq!(
         start.elapsed().as_millis() / 100,
         0,
         "idle ones close at once"
     );
+    assert_eq!(rest(&mut silent).await, "");
+    assert_lasted(start, 1);
     assert!(
         TcpStream::connect(door.address).await.is_err(),
         "the listener is closed"
     );
-    sleep(Duration::from_secs(3)).await;
+    sleep(Duration::from_secs(2)).await;
     assert!(!door.served.is_finished());
     door.release.notify_waiters();
     let answer = rest(&mut busy).await;
@@ -40,6 +41,25 @@ async fn a_stop_finishes_what_is_in_flight_and_closes_the_rest() {
         ),
         (0, 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_on_its_way_when_the_stop_comes_is_answered() {
+    let door = start(Limits::default()).await;
+    let mut connected = door.connect().await;
+    until(|| count(&door.metrics.connections) == 1).await;
+    door.stop.send(true).unwrap();
+    while TcpStream::connect(door.address).await.is_ok() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    connected.write_all(GET.as_bytes()).await.unwrap();
+    let answer = rest(&mut connected).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"),
+        "{answer}"
+    );
+    door.served.await.unwrap();
+    assert_eq!(count(&door.metrics.aborted), 0);
 }
 
 #[tokio::test(start_paused = true)]
