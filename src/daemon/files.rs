@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,8 @@ pub struct Doors {
     pub sandbox: Option<String>,
 }
 
-/// Writes a file so that others see all of it or nothing: beside it first, then over it.
+/// Writes a file so that others see all of it or nothing: beside it first, then over it. A file that was there keeps its
+/// owner, so that what root writes for the daemon stays the daemon's.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -42,10 +44,21 @@ pub fn write_whole(path: &Path, text: &str) -> Result<(), DaemonError> {
         .unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes())
+        .and_then(|()| keep_owner(path, file.as_file()))
         .and_then(|()| file.as_file().sync_all())
         .map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+fn keep_owner(path: &Path, file: &fs::File) -> io::Result<()> {
+    let owner = |of: &fs::Metadata| (of.uid(), of.gid());
+    match fs::metadata(path) {
+        Ok(old) if owner(&old) != owner(&file.metadata()?) => {
+            fchown(file, Some(old.uid()), Some(old.gid()))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn remove(path: &Path) {
