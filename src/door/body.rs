@@ -37,7 +37,7 @@ pub enum BodyError {
     /// It went over the limit; this much is known of it.
     #[error("body is over the limit ({size} bytes read)")]
     TooLarge {
-        /// The beginning: [`KEPT_BYTES`] of it, and never more than the limit.
+        /// The beginning: `KEPT_BYTES` of it, and never more than the limit.
         head: Bytes,
         /// Bytes read, all of the body if `complete`.
         size: u64,
