@@ -18,7 +18,7 @@ done
 die() { echo "build-deb: $*" >&2; exit 1; }
 command -v cargo-deb >/dev/null || die "cargo-deb is missing: cargo install cargo-deb --locked"
 target=${CARGO_TARGET_DIR:-target}
-to=${to:-$target/debian}
+to=${to:-$target/packages}
 parts=target/package-parts
 [ -z "$build" ] || cargo build --release --locked --quiet >&2
 program=$target/release/waldo-syncd

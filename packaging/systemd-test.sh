@@ -31,12 +31,16 @@ command -v systemd-nspawn >/dev/null || missing+=" systemd-container"
 [ -z "$missing" ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null ||
   die "cannot install$missing"
 
+# What apt says of Debian's own repository, the one that is neither for security nor for updates.
+of_debian() {
+  apt-get indextargets --format "\$($1)" 'Created-By: Packages' 'Component: main' 'Origin: Debian' 'Label: Debian' | sed -n 1p
+}
 make_base() {
   local mirror suite
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | head -n 1)
-  suite=$(apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' 'Component: main' | head -n 1)
+  mirror=$(of_debian REPO_URI)
+  suite=$(of_debian CODENAME)
   [ -n "$mirror" ] && [ -n "$suite" ] || die "apt has no mirror configured, or apt-get update was never run"
-  rm -rf "$place/base"
+  rm -rf "$place/base.part"
   debootstrap --variant=minbase \
     --include=systemd,systemd-sysv,dbus,procps,curl,ca-certificates,debconf,init-system-helpers \
     "$suite" "$place/base.part" "$mirror" >"$place/base.log" 2>&1 || die "debootstrap failed: $(tail -n 5 "$place/base.log")"
