@@ -243,13 +243,13 @@ in_box 'journalctl --no-pager -u waldo-syncd-outbound | grep -q "no daemon answe
 outbound_pid=$(in_box 'systemctl show --value --property MainPID waldo-syncd-outbound')
 in_box "ls /proc/$outbound_pid/root/var/lib/waldo-syncd/waldo-syncd.db" >/dev/null 2>&1 && die "outbound sees the database"
 
-step "backup: the timer's service writes one"
-if in_box 'waldo-syncd backup --help' >/dev/null 2>&1; then
-  in_box 'systemctl start waldo-syncd-backup.service' || die "the backup failed"
-  in_box 'ls /var/backups/waldo-syncd/*' >/dev/null || die "there is no backup"
-else
-  echo "        not tested: this program has no \`backup\`"
-fi
+step "backup: the timer's service writes one, and keeps the newest seven"
+in_box 'cd /var/backups/waldo-syncd && for day in 1 2 3 4 5 6 7 8; do touch waldo-syncd-2020010${day}T000000Z.db waldo-syncd-2020010${day}T000000Z.db.json; done
+  touch unrelated.db; systemctl start waldo-syncd-backup.service' || die "the backup failed: $(in_box 'journalctl --no-pager -u waldo-syncd-backup')"
+kept=$(in_box 'cd /var/backups/waldo-syncd; ls *Z.db | wc -l; ls *Z.db.json | wc -l; ls | grep -c 20200102; ls | grep -c 20200103; ls unrelated.db' | xargs)
+[ "$kept" = "7 7 0 2 unrelated.db" ] || die "the wrong backups are kept: $kept: $(in_box 'ls -l /var/backups/waldo-syncd')"
+in_box 'cd /var/backups/waldo-syncd; newest=$(ls *Z.db | tail -n 1); [ "$(stat -c "%a %U" $newest)" = "600 waldo-syncd" ] && waldo-syncd check $newest' >/dev/null ||
+  die "the backup does not pass its check"
 
 step "upgrade under load: no connection refused or broken off, the new version runs"
 version=$(dpkg-deb -f "$deb" Version)
