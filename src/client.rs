@@ -6,9 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
+
+/// Bytes of an answer that are taken; a page of the feed has at most 8 MiB of payloads, which JSON may lengthen.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// An answer.
 #[derive(Debug)]
@@ -31,6 +34,9 @@ pub enum Fault {
     /// The request cannot be written.
     #[error("{0}")]
     Request(#[source] http::Error),
+    /// The answer is longer than is taken.
+    #[error("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20)]
+    TooLarge,
     /// No answer came in time.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -93,11 +99,13 @@ where
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await.map_err(Fault::Talk)?;
     let status = answer.status();
-    let body = answer
-        .into_body()
+    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
         .collect()
         .await
-        .map_err(Fault::Talk)?
+        .map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(error) => Fault::Talk(*error),
+            Err(_) => Fault::TooLarge,
+        })?
         .to_bytes();
     connection.abort();
     Ok(Answer { status, body })
