@@ -3,7 +3,8 @@
 # kill -9, a restart and an upgrade under load, a writer that hangs, a failing start, removal, purge.
 #   packaging/systemd-test.sh PACKAGE.deb
 # Needs root and Linux with namespaces and overlayfs. Missing tools are installed with apt-get; the Debian tree is made by
-# debootstrap from the mirror that apt is configured with, once, under target/. What cannot run fails.
+# debootstrap from the mirror that apt is configured with, once, under target/. Where a machine does not allow for that, it
+# says so and ends with 77; anything else that goes wrong is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deb=$(realpath "${1:?the package to test}")
@@ -20,16 +21,20 @@ die() {
   fi
   exit 1
 }
+cannot() {
+  echo "systemd-test: cannot run here: $*" >&2
+  exit 77
+}
 step() { printf '%s systemd-test: %s\n' "[$((SECONDS - begun))s]" "$*"; }
 
 # --- the box -------------------------------------------------------------------------------------------------------
-[ "$(id -u)" = 0 ] || die "needs root: a systemd is booted in namespaces of its own"
+[ "$(id -u)" = 0 ] || cannot "needs root: a systemd is booted in namespaces of its own"
 missing=
 command -v debootstrap >/dev/null || missing+=" debootstrap"
 command -v systemd-nspawn >/dev/null || missing+=" systemd-container"
 # shellcheck disable=SC2086
 [ -z "$missing" ] || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null ||
-  die "cannot install$missing"
+  cannot "apt-get does not install$missing"
 
 # What apt says of Debian's own repository, the one that is neither for security nor for updates.
 of_debian() {
@@ -39,11 +44,11 @@ make_base() {
   local mirror suite
   mirror=$(of_debian REPO_URI)
   suite=$(of_debian CODENAME)
-  [ -n "$mirror" ] && [ -n "$suite" ] || die "apt has no mirror configured, or apt-get update was never run"
+  [ -n "$mirror" ] && [ -n "$suite" ] || cannot "apt has no mirror configured, or apt-get update was never run"
   rm -rf "$place/base.part"
   debootstrap --variant=minbase \
     --include=systemd,systemd-sysv,dbus,procps,curl,ca-certificates,debconf,init-system-helpers \
-    "$suite" "$place/base.part" "$mirror" >"$place/base.log" 2>&1 || die "debootstrap failed: $(tail -n 5 "$place/base.log")"
+    "$suite" "$place/base.part" "$mirror" >"$place/base.log" 2>&1 || cannot "debootstrap failed: $(tail -n 5 "$place/base.log")"
   mv "$place/base.part" "$place/base"
 }
 
@@ -73,7 +78,7 @@ boot() {
   mkdir -p "$place/box"/{upper,work,root}
   # A file system of its own: layers on layers are not everywhere allowed.
   mount -t overlay overlay -o "lowerdir=$place/base,upperdir=$place/box/upper,workdir=$place/box/work" "$place/box/root" ||
-    die "cannot mount an overlay on $place"
+    cannot "no overlay can be mounted on $place"
   systemd-nspawn --quiet --directory "$place/box/root" --register=no --keep-unit --private-network --boot \
     </dev/null >"$place/console" 2>&1 &
   nspawn=$!
