@@ -273,3 +273,32 @@ fn coverage_counts_what_webhooks_told_and_silence_is_seen() {
         daemon.log().contains("no webhook has come").then_some(())
     });
 }
+
+#[test]
+fn a_path_tells_which_methods_it_takes_and_refuses_parameters_that_it_does_not_know() {
+    let daemon = Daemon::start();
+    let call = |method: &str, path: &str| {
+        let answer = daemon.controller().call(method, path, &[], Some(b"{}"));
+        answer.unwrap()
+    };
+    for (method, path, allow) in [
+        ("GET", "/v1/flags", "POST"),
+        ("DELETE", "/v1/flags", "POST"),
+        ("PUT", "/v1/requests", "GET, HEAD, POST"),
+        ("POST", "/v1/resync/1", "GET, HEAD"),
+        ("POST", "/v1/customers", "GET, HEAD"),
+    ] {
+        let answer = call(method, path);
+        answer.assert_problem(405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+    assert_eq!(call("HEAD", "/v1/resync/1").status, 404);
+    assert_eq!(call("HEAD", "/v1/requests").status, 200);
+    call("POST", "/v1/flags?colour=red").assert_bad_parameter("colour");
+    call("GET", "/v1/resync/1?colour=red").assert_bad_parameter("colour");
+    assert_eq!(
+        daemon.get("/v1/events").items().len(),
+        0,
+        "nothing was kept"
+    );
+}

@@ -50,7 +50,6 @@ pub(super) async fn list(
             ));
         }
     };
-    params.finish()?;
     let At { seq, value } = query.store.customers(filter, sort, order, limit).await?;
     let next = value.next.and_then(|place| match place {
         CustomerSort::UpdatedAt(at) => at.map(|at| cursor(&kind, at)),
@@ -73,7 +72,6 @@ pub(super) async fn one(
 ) -> Result<Reply, Problem> {
     let at_seq = params.value("asOfSeq")?.map(|seq| AsOf::Seq(Seq(seq)));
     let at_time = params.value::<Timestamp>("asOf")?.map(AsOf::Time);
-    params.finish()?;
     let unknown = |seq| Problem::not_found("no such customer is known").at(seq);
     match (at_seq, at_time) {
         (Some(_), Some(_)) => Err(Problem::bad_parameter(

@@ -27,7 +27,6 @@ pub(super) async fn list(
     let order = order(&mut params)?;
     let limit = params.limit()?;
     let wait = params.value::<u64>("wait")?.unwrap_or(0);
-    params.finish()?;
     if wait > MAX_WAIT_SECONDS {
         return Err(Problem::bad_parameter(
             "wait",
@@ -109,7 +108,6 @@ pub(super) async fn of_customer(
 ) -> Result<Reply, Problem> {
     let after = params.cursor::<u64>("seq")?.map(Seq);
     let limit = params.limit()?;
-    params.finish()?;
     let At { seq, value } = query.store.customer_events(id, after, limit).await?;
     let Some(feed) = value else {
         return Err(Problem::not_found("no event names such a customer").at(seq));
@@ -127,10 +125,9 @@ pub(super) async fn of_customer(
 pub(super) async fn one(
     query: Arc<Query>,
     id: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     let At { seq, value } = query.store.event(number(&id)?).await?;
     let event = value.ok_or_else(|| Problem::not_found("there is no such event").at(seq))?;
     Ok(reply::json(&event, seq))
@@ -139,10 +136,9 @@ pub(super) async fn one(
 pub(super) async fn payload(
     query: Arc<Query>,
     id: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     let At { seq, value } = query.store.event(number(&id)?).await?;
     let event = value.ok_or_else(|| Problem::not_found("there is no such event").at(seq))?;
     let pruned = || Problem::not_found("the payload of this event was taken out").at(seq);

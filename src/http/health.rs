@@ -25,10 +25,9 @@ const MAX_WORDS: usize = 100;
 pub(super) async fn stats(
     query: Arc<Query>,
     _: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     let At { seq, value } = query.store.stats(now(), query.give_up_after_ms()).await?;
     Ok(reply::json(&stats_view(&query, seq, &value), seq))
 }
@@ -130,10 +129,9 @@ impl Query {
 pub(super) async fn healthz(
     query: Arc<Query>,
     _: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     Ok(reply::json(
         &json!({ "status": "ok" }),
         query.store.projected(),
@@ -143,10 +141,9 @@ pub(super) async fn healthz(
 pub(super) async fn readyz(
     query: Arc<Query>,
     _: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     let not_ready = |reason: String| Problem::unavailable("not_ready", reason);
     if let Some(trouble) = query.store.trouble() {
         return Err(not_ready(trouble));
@@ -172,10 +169,9 @@ pub(super) async fn readyz(
 pub(super) async fn metrics(
     query: Arc<Query>,
     _: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     let text = query.metrics.text();
     let mut reply = reply::bytes(
         StatusCode::OK,

@@ -8,6 +8,7 @@ mod feed;
 mod health;
 mod ingest;
 mod params;
+mod paths;
 mod query;
 mod reply;
 mod requests;

@@ -14,30 +14,42 @@ const DEFAULT_LIMIT: usize = 100;
 /// Items of a list at most.
 pub const MAX_LIMIT: usize = 1000;
 
-/// The parameters that have not been taken yet.
+/// The parameters of a request.
 #[derive(Debug)]
-pub struct Params(Vec<(String, String)>);
+pub struct Params {
+    /// What the path takes.
+    takes: &'static [&'static str],
+    given: Vec<(String, String)>,
+}
 
 impl Params {
     /// Takes a query string apart.
     ///
     /// # Errors
-    /// When a parameter is given twice.
-    pub fn parse(query: &str) -> Result<Self, Problem> {
-        let mut params: Vec<(String, String)> = Vec::new();
+    /// When a parameter is none of those that the path takes, or is given twice.
+    pub fn parse(query: &str, takes: &'static [&'static str]) -> Result<Self, Problem> {
+        let mut given: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if params.iter().any(|(known, _)| *known == name) {
+            if !takes.contains(&&*name) {
+                let why = "not a parameter of this path";
+                return Err(Problem::bad_parameter(&name, why));
+            }
+            if given.iter().any(|(known, _)| *known == name) {
                 return Err(Problem::bad_parameter(&name, "given more than once"));
             }
-            params.push((name.into_owned(), value.into_owned()));
+            given.push((name.into_owned(), value.into_owned()));
         }
-        Ok(Self(params))
+        Ok(Self { takes, given })
     }
 
     /// Takes a parameter as text.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        let place = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.swap_remove(place).1)
+        debug_assert!(
+            self.takes.contains(&name),
+            "{name} is not in the table of paths"
+        );
+        let place = self.given.iter().position(|(known, _)| known == name)?;
+        Some(self.given.swap_remove(place).1)
     }
 
     /// Takes a parameter as a value of some type.
@@ -85,17 +97,6 @@ impl Params {
             Problem::bad_parameter("cursor", "not a cursor of this list in this order")
         })
     }
-
-    /// Ends the taking: whatever is left is not known here.
-    ///
-    /// # Errors
-    /// When something is left.
-    pub fn finish(self) -> Result<(), Problem> {
-        match self.0.first() {
-            None => Ok(()),
-            Some((name, _)) => Err(Problem::bad_parameter(name, "not a parameter of this path")),
-        }
-    }
 }
 
 /// A cursor: opaque outside, inside the kind of list and the place in it.
@@ -126,41 +127,30 @@ pub const fn direction(order: Order) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_cursor_goes_back_into_the_list_it_came_from_and_no_other() {
-        let query = format!("cursor={}", cursor("id.asc", "c.1"));
-        assert_eq!(
-            Params::parse(&query)
-                .unwrap()
-                .cursor::<String>("id.asc")
-                .unwrap()
-                .unwrap(),
-            "c.1"
-        );
-        assert!(
-            Params::parse(&query)
-                .unwrap()
-                .cursor::<String>("seq.asc")
-                .is_err()
-        );
-        assert!(
-            Params::parse("cursor=%00")
-                .unwrap()
-                .cursor::<u64>("key")
-                .is_err()
-        );
+    fn parsed(query: &str) -> Params {
+        Params::parse(query, &["cursor", "limit", "a"]).unwrap()
     }
 
     #[test]
-    fn unknown_and_repeated_parameters_are_named() {
-        assert!(Params::parse("a=1&a=2").is_err());
-        assert!(Params::parse("a=1").unwrap().finish().is_err());
-        assert!(Params::parse("").unwrap().finish().is_ok());
+    fn a_cursor_goes_back_into_the_list_it_came_from_and_no_other() {
+        let query = format!("cursor={}", cursor("id.asc", "c.1"));
+        let place: Option<String> = parsed(&query).cursor("id.asc").unwrap();
+        assert_eq!(place.unwrap(), "c.1");
+        assert!(parsed(&query).cursor::<String>("seq.asc").is_err());
+        assert!(parsed("cursor=%00").cursor::<u64>("key").is_err());
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_refused() {
+        assert!(Params::parse("a=1&a=2", &["a"]).is_err());
+        assert!(Params::parse("a=1", &["b"]).is_err());
+        assert!(Params::parse("a=1", &["b", "a"]).is_ok());
+        assert!(Params::parse("", &[]).is_ok());
     }
 
     #[test]
     fn limits_stay_in_their_range() {
-        let limit = |query| Params::parse(query).unwrap().limit();
+        let limit = |query| parsed(query).limit();
         assert_eq!(limit("").unwrap(), 100);
         assert_eq!(limit("limit=1000").unwrap(), 1000);
         for query in ["limit=0", "limit=1001", "limit=-1", "limit=ten"] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, HeaderName,
     HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -10,11 +11,13 @@ use http::header::{
 use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use warp::Filter;
+use warp::path::FullPath;
 use warp::reply::Response as Reply;
 
 use super::auth::Secrets;
 use super::errands::Errands;
 use super::params::Params;
+use super::paths::matched;
 use super::reply::Problem;
 use super::{customers, feed, health, requests, stream};
 use crate::domain::Seq;
@@ -61,118 +64,67 @@ pub(super) struct Asked {
     peer: Option<Peer>,
 }
 
-/// The routes of the door.
-pub fn routes(query: Arc<Query>) -> Routes {
-    let v1 = || warp::path("v1");
-    let id = || warp::path::param::<String>();
-    let end = warp::path::end;
-    let none = String::new;
-    let in_customers = || v1().and(warp::path("customers"));
-    let in_events = || v1().and(warp::path("events"));
-    let in_requests = || v1().and(warp::path("requests"));
-    let customers = route(&query, in_customers().and(end()).map(none), customers::list)
-        .or(route(
-            &query,
-            in_customers().and(id()).and(end()),
-            customers::one,
-        ))
-        .unify()
-        .or(route(
-            &query,
-            in_customers()
-                .and(id())
-                .and(warp::path("events"))
-                .and(end()),
-            feed::of_customer,
-        ))
-        .unify()
-        .boxed();
-    let events = route(&query, in_events().and(end()).map(none), feed::list)
-        .or(route(
-            &query,
-            in_events().and(warp::path("stream")).and(end()).map(none),
-            stream::events,
-        ))
-        .unify()
-        .or(route(&query, in_events().and(id()).and(end()), feed::one))
-        .unify()
-        .or(route(
-            &query,
-            in_events().and(id()).and(warp::path("payload")).and(end()),
-            feed::payload,
-        ))
-        .unify()
-        .boxed();
-    let requests = route(&query, in_requests().and(end()).map(none), requests::list)
-        .or(route(
-            &query,
-            in_requests().and(id()).and(end()),
-            requests::one,
-        ))
-        .unify()
-        .boxed();
-    let itself = route(
-        &query,
-        v1().and(warp::path("stats")).and(end()).map(none),
-        health::stats,
-    )
-    .or(route(
-        &query,
-        warp::path("healthz").and(end()).map(none),
-        health::healthz,
-    ))
-    .unify()
-    .or(route(
-        &query,
-        warp::path("readyz").and(end()).map(none),
-        health::readyz,
-    ))
-    .unify()
-    .or(route(
-        &query,
-        warp::path("metrics").and(end()).map(none),
-        health::metrics,
-    ))
-    .unify()
-    .boxed();
-    // Every route above answers what it matches; this one has all other paths.
-    let nothing = route(&query, warp::any().map(none).boxed(), |_, _, _, _| async {
-        Err(Problem::not_found("there is no such path"))
-    });
-    customers
-        .or(events)
-        .unify()
-        .or(requests)
-        .unify()
-        .or(itself)
-        .unify()
-        .or(nothing)
-        .unify()
-        .boxed()
+type Answer = BoxFuture<'static, Result<Reply, Problem>>;
+
+/// A path of the door: its form, the query parameters that it takes beside `minSeq`, and what answers it.
+pub(super) struct Path {
+    pub(super) form: &'static str,
+    pub(super) takes: &'static [&'static str],
+    answer: fn(Arc<Query>, String, Params, Asked) -> Answer,
 }
 
-/// A path and what answers it, behind the door's guard.
-fn route<P, H, F>(query: &Arc<Query>, path: P, handler: H) -> Routes
-where
-    P: Filter<Extract = (String,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
-    H: Fn(Arc<Query>, String, Params, Asked) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Reply, Problem>> + Send,
-{
-    let query = Arc::clone(query);
+macro_rules! paths {
+    ($($form:literal [$($takes:literal),*] => $answer:path;)+) => {
+        &[$(Path {
+            form: $form,
+            takes: &["minSeq", $($takes),*],
+            answer: |query, id, params, asked| Box::pin($answer(query, id, params, asked)),
+        }),+]
+    };
+}
+
+/// Everything that is served; the first form that fits answers. `openapi` describes the same list.
+pub(super) const PATHS: &[Path] = paths! {
+    "/v1/customers" ["status", "kyc", "flagged", "externalId", "evaluation", "updatedAfter", "sort", "order",
+        "limit", "cursor"] => customers::list;
+    "/v1/customers/{customerId}" ["asOf", "asOfSeq"] => customers::one;
+    "/v1/customers/{customerId}/events" ["limit", "cursor"] => feed::of_customer;
+    "/v1/events" ["after", "wait", "event", "origin", "disposition", "customerId", "requestId", "source", "order",
+        "limit"] => feed::list;
+    "/v1/events/stream" ["after", "event", "origin", "disposition", "customerId", "requestId", "source"]
+        => stream::events;
+    "/v1/events/{seq}" [] => feed::one;
+    "/v1/events/{seq}/payload" [] => feed::payload;
+    "/v1/requests" ["state", "overdue", "operation", "customerId", "order", "limit", "cursor"] => requests::list;
+    "/v1/requests/{requestId}" [] => requests::one;
+    "/v1/stats" [] => health::stats;
+    "/healthz" [] => health::healthz;
+    "/readyz" [] => health::readyz;
+    "/metrics" [] => health::metrics;
+};
+
+/// The routes of the door.
+pub fn routes(query: Arc<Query>) -> Routes {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    path.and(warp::method())
+    warp::path::full()
+        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(raw_query)
         .and(warp::ext::optional::<Peer>())
-        .then(move |id: String, method, headers, raw_query, peer| {
-            let (query, handler) = (Arc::clone(&query), handler.clone());
+        .then(move |path: FullPath, method, headers, raw_query, peer| {
+            let query = Arc::clone(&query);
             let asked = Asked {
                 method,
                 headers,
                 query: raw_query,
                 peer,
             };
-            async move { query.answer(id, asked, handler).await }
+            async move {
+                let found = PATHS
+                    .iter()
+                    .find_map(|known| Some((known, matched(known.form, path.as_str())?)));
+                query.answer(found, asked).await
+            }
         })
         .boxed()
 }
@@ -187,14 +139,10 @@ impl Query {
         }
     }
 
-    async fn answer<H, F>(self: Arc<Self>, id: String, asked: Asked, handler: H) -> Reply
-    where
-        H: Fn(Arc<Self>, String, Params, Asked) -> F,
-        F: Future<Output = Result<Reply, Problem>>,
-    {
+    async fn answer(self: Arc<Self>, found: Option<(&Path, &str)>, asked: Asked) -> Reply {
         let allowed_origin = self.allowed_origin(&asked.headers);
-        let result = match self.guard(&id, &asked).await {
-            Ok((id, params)) => handler(Arc::clone(&self), id, params, asked).await,
+        let result = match self.guard(found, &asked).await {
+            Ok((path, id, params)) => (path.answer)(Arc::clone(&self), id, params, asked).await,
             Err(problem) => Err(problem),
         };
         let mut reply = result.unwrap_or_else(Reply::from);
@@ -218,7 +166,11 @@ impl Query {
     }
 
     /// What holds for every path: for whom, by what method, with which token, seen from when.
-    async fn guard(&self, id: &str, asked: &Asked) -> Result<(String, Params), Problem> {
+    async fn guard<'a>(
+        &self,
+        found: Option<(&'a Path, &str)>,
+        asked: &Asked,
+    ) -> Result<(&'a Path, String, Params), Problem> {
         let over_tcp = asked
             .peer
             .as_ref()
@@ -238,15 +190,16 @@ impl Query {
         }) {
             return Err(Problem::unauthorized());
         }
+        let (path, id) = found.ok_or_else(|| Problem::not_found("there is no such path"))?;
         let id = percent_decode_str(id)
             .decode_utf8()
             .map_err(|_| Problem::not_found("the id in the path is not UTF-8"))?
             .into_owned();
-        let mut params = Params::parse(&asked.query)?;
+        let mut params = Params::parse(&asked.query, path.takes)?;
         if let Some(seq) = params.value("minSeq")? {
             self.store.wait_projected(Seq(seq), MIN_SEQ_WITHIN).await?;
         }
-        Ok((id, params))
+        Ok((path, id, params))
     }
 
     fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {

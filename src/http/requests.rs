@@ -29,7 +29,6 @@ pub(super) async fn list(
         after: params.cursor(&kind)?,
         limit: params.limit()?,
     };
-    params.finish()?;
     let (now, give_up) = (now(), query.give_up_after_ms());
     let At { seq, value } = query
         .store
@@ -53,10 +52,9 @@ pub(super) async fn list(
 pub(super) async fn one(
     query: Arc<Query>,
     id: String,
-    params: Params,
+    _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    params.finish()?;
     let At { seq, value } = query.store.request(id).await?;
     let Some(RequestRow { request, events }) = value else {
         return Err(Problem::not_found("no such request is known").at(seq));

@@ -47,7 +47,6 @@ pub(super) async fn events(
 ) -> Result<Reply, Problem> {
     let filter = filter(&mut params)?;
     let asked_after = params.value("after")?;
-    params.finish()?;
     // A browser that lost its connection says where it was; that is newer than what its URL says.
     let resumed = asked
         .headers

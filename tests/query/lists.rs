@@ -277,4 +277,8 @@ fn unknown_parameter_is_400_and_named() {
     daemon
         .get("/v1/requests?flagged=true")
         .assert_bad_parameter("flagged");
+    // Nothing is waited for that would be refused in the end.
+    daemon
+        .get("/v1/customers?minSeq=1000000&colour=red")
+        .assert_bad_parameter("colour");
 }

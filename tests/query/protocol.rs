@@ -224,6 +224,8 @@ fn unknown_path_is_404() {
     for path in [
         "/v1".to_owned(),
         "/v1/".to_owned(),
+        "/v1/customers/".to_owned(),
+        "/v1/nowhere?limit=1".to_owned(),
         "/v2/customers".to_owned(),
         format!("/v1/customers/{ADA}/nothing"),
         format!("/v1/events/{seq}/nothing"),

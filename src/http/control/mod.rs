@@ -10,15 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
+use warp::path::FullPath;
 use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
 use super::errands::Errands;
 use super::params::Params;
+use super::paths::matched;
+use super::query;
 use super::reply::Problem;
 use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::store::Store;
@@ -58,154 +62,83 @@ struct Asked {
 
 /// How a path may be asked.
 #[derive(Clone, Copy)]
-enum Takes {
-    Get,
+pub(super) enum Takes {
+    /// By `GET` and `HEAD`, with these query parameters.
+    Get(&'static [&'static str]),
+    /// By `POST`, with a body of at most so many bytes.
     Post(usize),
 }
 
-/// The routes of the door; what is not one of its own is looked for among the reads.
-pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
-    let v1 = || warp::path("v1");
-    let id = || warp::path::param::<String>();
-    let none = String::new;
-    let end = warp::path::end;
-    let body = Takes::Post(MAX_BODY);
-    let long_body = Takes::Post(MAX_LONG_BODY);
+type Answer = BoxFuture<'static, Result<Reply, Problem>>;
 
-    // The list of requests is read at the same path as it is added to.
-    let no_read = warp::method()
-        .and_then(|method| async move {
-            match method {
-                Method::GET | Method::HEAD => Err(warp::reject()),
-                _ => Ok(()),
-            }
-        })
-        .untuple_one();
-    let requests = v1().and(warp::path("requests"));
-    let register = requests.and(end()).and(no_read).map(none);
-    let settle = requests.and(id()).and(warp::path("settle")).and(end());
-    let flags = v1().and(warp::path("flags")).and(end()).map(none);
-    let answers = v1().and(warp::path("answers")).and(end()).map(none);
-    let told = route(&control, body, register, |control, asked| async move {
-        control.register(&asked.body).await
-    })
-    .or(route(&control, body, settle, |control, asked| async move {
-        control.settle(&asked.id, &asked.body).await
-    }))
-    .unify()
-    .or(route(&control, body, flags, |control, asked| async move {
-        control.flag(&asked.body).await
-    }))
-    .unify()
-    .or(route(
-        &control,
-        long_body,
-        answers,
-        |control, asked| async move { control.answer(&asked.body).await },
-    ))
-    .unify()
-    .boxed();
-
-    let prune = v1().and(warp::path("prune")).and(end()).map(none);
-    let customers = v1().and(warp::path("customers"));
-    let erase = customers.and(id()).and(warp::path("erase")).and(end());
-    let file = route(&control, body, prune, |control, asked| async move {
-        control.prune(&asked.body).await
-    })
-    .or(route(&control, body, erase, |control, asked| async move {
-        control.erase(asked).await
-    }))
-    .unify()
-    .boxed();
-
-    let in_resync = || v1().and(warp::path("resync"));
-    let in_errands = || v1().and(warp::path("errands"));
-    let resync = in_resync().and(end()).map(none);
-    let standing = in_resync().and(id()).and(end());
-    let errands = in_errands().and(end()).map(none);
-    let report = in_errands().and(id()).and(end());
-    let met = v1().and(warp::path("outbound")).and(end()).map(none);
-    let outbound = route(&control, body, resync, |control, asked| async move {
-        control.resync(&asked.body)
-    })
-    .or(route(
-        &control,
-        Takes::Get,
-        standing,
-        |control, asked| async move { control.standing(asked).await },
-    ))
-    .unify()
-    .or(route(
-        &control,
-        body,
-        errands,
-        |control, asked| async move { control.next_errand(asked).await },
-    ))
-    .unify()
-    .or(route(
-        &control,
-        long_body,
-        report,
-        |control, asked| async move { control.report(&asked) },
-    ))
-    .unify()
-    .or(route(&control, body, met, |control, asked| async move {
-        control.outbound(&asked)
-    }))
-    .unify()
-    .boxed();
-    let path = v1().and(warp::path("backup")).and(end()).map(none);
-    let backup = route(&control, body, path, |control, asked| async move {
-        control.backup(&asked.body).await
-    });
-    told.or(outbound)
-        .unify()
-        .or(backup)
-        .unify()
-        .or(file)
-        .unify()
-        .or(reads)
-        .unify()
-        .boxed()
+/// A path of the door: its form, how it may be asked, and what answers it.
+pub(super) struct Path {
+    pub(super) form: &'static str,
+    pub(super) takes: Takes,
+    answer: fn(Arc<Control>, Asked) -> Answer,
 }
 
-fn route<P, H, F>(control: &Arc<Control>, takes: Takes, path: P, handler: H) -> Routes
-where
-    P: Filter<Extract = (String,), Error = warp::Rejection> + Clone + Send + Sync + 'static,
-    H: Fn(Arc<Control>, Asked) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Reply, Problem>> + Send,
-{
-    let control = Arc::clone(control);
+macro_rules! paths {
+    ($($form:literal $takes:expr => |$control:ident, $asked:ident| $answer:expr;)+) => {
+        &[$(Path {
+            form: $form,
+            takes: $takes,
+            answer: |$control, $asked| Box::pin(async move { $answer }),
+        }),+]
+    };
+}
+
+/// What is served beside the reads of the query door. `openapi` describes the same list.
+pub(super) const PATHS: &[Path] = paths! {
+    "/v1/requests" Takes::Post(MAX_BODY) => |control, asked| control.register(&asked.body).await;
+    "/v1/requests/{requestId}/settle" Takes::Post(MAX_BODY)
+        => |control, asked| control.settle(&asked.id, &asked.body).await;
+    "/v1/flags" Takes::Post(MAX_BODY) => |control, asked| control.flag(&asked.body).await;
+    "/v1/answers" Takes::Post(MAX_LONG_BODY) => |control, asked| control.answer(&asked.body).await;
+    "/v1/resync" Takes::Post(MAX_BODY) => |control, asked| control.resync(&asked.body);
+    "/v1/resync/{id}" Takes::Get(&["wait"]) => |control, asked| control.standing(asked).await;
+    "/v1/outbound" Takes::Post(MAX_BODY) => |control, asked| control.outbound(&asked);
+    "/v1/errands" Takes::Post(MAX_BODY) => |control, asked| control.next_errand(asked).await;
+    "/v1/errands/{id}" Takes::Post(MAX_LONG_BODY) => |control, asked| control.report(&asked);
+    "/v1/backup" Takes::Post(MAX_BODY) => |control, asked| control.backup(&asked.body).await;
+    "/v1/prune" Takes::Post(MAX_BODY) => |control, asked| control.prune(&asked.body).await;
+    "/v1/customers/{customerId}/erase" Takes::Post(MAX_BODY) => |control, asked| control.erase(asked).await;
+};
+
+/// The routes of the door; what is not one of its own is looked for among the reads.
+pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    path.and(warp::method())
-        .and(warp::path::full())
+    warp::path::full()
+        .and(warp::method())
+        .and_then(|path: FullPath, method: Method| async move {
+            let found = PATHS.iter().find_map(|known| {
+                let id = matched(known.form, path.as_str())?;
+                Some((known, id.to_owned()))
+            });
+            match found {
+                Some((known, id)) if !(known.is_read_too() && is_read(&method)) => {
+                    Ok((known, id, path, method))
+                }
+                _ => Err(warp::reject()),
+            }
+        })
+        .untuple_one()
         .and(raw_query)
         .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
         .then(
-            move |id: String,
+            move |known: &'static Path,
+                  id: String,
+                  path: FullPath,
                   method: Method,
-                  path: warp::path::FullPath,
                   query: String,
                   peer: Option<Peer>,
                   body| {
-                let (control, handler) = (Arc::clone(&control), handler.clone());
+                let control = Arc::clone(&control);
                 async move {
                     let result = async {
-                        let body = match takes {
-                            Takes::Get if method == Method::GET => Bytes::new(),
-                            Takes::Get => return Err(Problem::method_not_allowed("GET")),
-                            Takes::Post(limit) if method == Method::POST => {
-                                control.read(body, limit).await?
-                            }
-                            Takes::Post(_) => return Err(Problem::method_not_allowed("POST")),
-                        };
-                        let asked = Asked {
-                            id: percent_decode_str(&id).decode_utf8_lossy().into_owned(),
-                            params: Params::parse(&query)?,
-                            body,
-                        };
-                        handler(Arc::clone(&control), asked).await
+                        let asked = control.take(known, &id, &method, &query, body).await?;
+                        (known.answer)(control, asked).await
                     };
                     let result = result.await;
                     note(&result, path.as_str(), peer.as_ref());
@@ -213,7 +146,29 @@ where
                 }
             },
         )
+        .or(reads)
+        .unify()
         .boxed()
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+impl Path {
+    /// Whether what is added to by this path is read at the same one.
+    fn is_read_too(&self) -> bool {
+        query::PATHS.iter().any(|read| read.form == self.form)
+    }
+
+    /// The methods that the path takes, as `Allow` has them.
+    fn allows(&self) -> &'static str {
+        match self.takes {
+            Takes::Get(_) => "GET, HEAD",
+            Takes::Post(_) if self.is_read_too() => "GET, HEAD, POST",
+            Takes::Post(_) => "POST",
+        }
+    }
 }
 
 /// Notes in the log who asked for what. The process that asks for errands all the time is noted at a lower level.
@@ -251,6 +206,29 @@ fn note(result: &Result<Reply, Problem>, path: &str, peer: Option<&Peer>) {
 }
 
 impl Control {
+    async fn take<S, B>(
+        &self,
+        path: &Path,
+        id: &str,
+        method: &Method,
+        query: &str,
+        body: S,
+    ) -> Result<Asked, Problem>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let (params, body) = match path.takes {
+            Takes::Get(takes) if is_read(method) => (Params::parse(query, takes)?, Bytes::new()),
+            Takes::Post(limit) if method == Method::POST => {
+                (Params::parse(query, &[])?, self.read(body, limit).await?)
+            }
+            _ => return Err(Problem::method_not_allowed(path.allows())),
+        };
+        let id = percent_decode_str(id).decode_utf8_lossy().into_owned();
+        Ok(Asked { id, params, body })
+    }
+
     async fn read<S, B>(&self, body: S, limit: usize) -> Result<Bytes, Problem>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,

@@ -46,7 +46,6 @@ impl Control {
         let id = asked.id.parse().map_err(|_| unknown())?;
         let mut params = asked.params;
         let wait = params.value("wait")?.unwrap_or(0);
-        params.finish()?;
         if wait > MAX_WAIT_SECONDS {
             let why = format!("expected 0 to {MAX_WAIT_SECONDS}");
             return Err(Problem::bad_parameter("wait", why));
