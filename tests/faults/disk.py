@@ -1,0 +1,113 @@
+"""A disk of its own for a daemon: a file with ext4 on it, mounted in the namespace of this run, so that both go with it.
+
+`cut` is a power failure as a program can notice it: the file system stops at once and forgets what was not flushed, its
+own journal included.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+
+from rig import until
+
+EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
+WITHOUT_FLUSHING_THE_JOURNAL = 2
+
+
+class Disk:
+    def __init__(self, megabytes):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="disk-"))
+        self.image = self.folder / "image"
+        self.path = self.folder / "mounted"
+        self.path.mkdir()
+        with open(self.image, "wb") as image:
+            image.truncate(megabytes << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0", self.image], check=True)
+        self.mounted = False
+        self.mount()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.unmount()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def data(self):
+        return self.path / "data"
+
+    def mount(self, options="loop"):
+        subprocess.run(["mount", "-o", options, self.image, self.path], check=True)
+        self.mounted = True
+
+    def unmount(self):
+        if self.mounted:
+            subprocess.run(["umount", self.path], check=True)
+            self.mounted = False
+
+    def cut(self):
+        """From now on every call on it fails, and what was not flushed is gone."""
+        with self._handle() as handle:
+            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", WITHOUT_FLUSHING_THE_JOURNAL))
+
+    def restore_power(self):
+        """Nobody may have a file of it open any more."""
+        self.unmount()
+        self.mount()
+
+    def device(self):
+        found = subprocess.run(["findmnt", "-no", "SOURCE", self.path], check=True, capture_output=True, text=True)
+        return found.stdout.strip()
+
+    def free(self):
+        stat = os.statvfs(self.path)
+        return stat.f_bavail * stat.f_frsize
+
+    def fill(self, left):
+        """Takes all space but about `left` bytes."""
+        with open(self.path / "filler", "ab") as filler:
+            take = self.free() - left
+            with contextlib.suppress(OSError):
+                if take > 0:
+                    os.posix_fallocate(filler.fileno(), os.fstat(filler.fileno()).st_size, take)
+
+    def give_space(self):
+        (self.path / "filler").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _handle(self):
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def strace(*injections, path=None, log="/dev/null"):
+    """Words before a command that have some of its system calls fail: `fsync:error=EIO:when=3`. Each thread counts its
+    calls for itself. The tracer is a grandchild, so the command stays the child of whoever starts it."""
+    calls = ",".join(injection.split(":")[0] for injection in injections)
+    words = ["strace", "-D", "-f", "-qqq", "-I", "2", "-o", str(log), "-e", "signal=none", "-e", f"trace={calls}"]
+    for injection in injections:
+        words += ["-e", f"inject={injection}"]
+    return words + (["-P", str(path)] if path else [])
+
+
+def stop_tracing(pid):
+    """From now on all calls of a traced process are real."""
+    tracer = tracer_of(pid)
+    if tracer:
+        os.kill(tracer, signal.SIGTERM)
+        until("the tracer to let go", 10, lambda: not tracer_of(pid))
+
+
+def tracer_of(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("TracerPid:")[1].split()[0])
