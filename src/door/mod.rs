@@ -5,6 +5,7 @@
 //! Invariant: no request reaches a handler that the door has not admitted.
 
 mod body;
+mod code;
 mod conn;
 mod host;
 pub mod problem;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 pub use body::{BodyError, BodyLimits, KEPT_BYTES, read_body};
+pub use code::Code;
 pub use conn::RequestBody;
 pub use host::Hosts;
 pub use problem::Problem;

@@ -10,7 +10,9 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use warp::reply::Response as Reply;
 
-/// When a refused delivery may be tried again.
+use super::Code;
+
+/// When what is refused for the moment may be tried again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// What a request is answered with when it is not answered as asked.
@@ -19,8 +21,7 @@ pub struct Problem(Box<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
     parameter: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -32,35 +33,38 @@ struct ProblemBody<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    code: &'static str,
+    code: Code,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
 }
 
 impl Problem {
-    /// A problem of one kind, in words for one case.
+    /// A problem of one kind, in words for one case. One of the moment (503) says when to come back.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts {
-            status,
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let problem = Self(Box::new(Parts {
             code,
             detail: detail.into(),
             parameter: None,
             headers: Vec::new(),
-        }))
+        }));
+        if code.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return problem.with(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        problem
     }
 
     /// There is nothing there.
     #[must_use]
     pub fn not_found(what: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", what)
+        Self::new(Code::NotFound, what)
     }
 
     /// A parameter is unknown, or its value is not one it can have.
     #[must_use]
     pub fn bad_parameter(name: &str, why: impl Display) -> Self {
         let detail = format!("{name}: {why}");
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_parameter", detail);
+        let mut problem = Self::new(Code::BadParameter, detail);
         problem.0.parameter = Some(name.to_owned());
         problem
     }
@@ -69,33 +73,21 @@ impl Problem {
     #[must_use]
     pub fn method_not_allowed(allowed: &'static str) -> Self {
         let detail = format!("this path takes {allowed}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
-            .with(ALLOW, HeaderValue::from_static(allowed))
+        Self::new(Code::MethodNotAllowed, detail).with(ALLOW, HeaderValue::from_static(allowed))
     }
 
     /// No secret, or a wrong one; which of the two is not told.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "a valid secret is needed",
-        )
-        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        Self::new(Code::Unauthorized, "a valid secret is needed")
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// The body did not come in time.
     #[must_use]
     pub fn request_timeout() -> Self {
         let detail = "the body did not arrive in time";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail).and_close()
-    }
-
-    /// Nothing was kept; the same request may succeed later.
-    #[must_use]
-    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
-            .with(RETRY_AFTER, RETRY_AFTER_SECONDS)
+        Self::new(Code::RequestTimeout, detail).and_close()
     }
 
     /// Says more in a header.
@@ -114,22 +106,23 @@ impl Problem {
     /// The status it is answered with.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        self.0.status
+        self.0.code.status()
     }
 }
 
 impl From<Problem> for Reply {
     fn from(Problem(problem): Problem) -> Self {
         let problem = *problem;
+        let status = problem.code.status();
         let body = ProblemBody {
             r#type: "about:blank",
-            title: problem.status.canonical_reason().unwrap_or("Error"),
-            status: problem.status.as_u16(),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
             detail: &problem.detail,
             code: problem.code,
             parameter: problem.parameter.as_deref(),
         };
-        let mut reply = json_bytes(problem.status, &body);
+        let mut reply = json_bytes(status, &body);
         let headers = reply.headers_mut();
         headers.insert(
             CONTENT_TYPE,

@@ -8,7 +8,9 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
-use http::{Response, StatusCode, Uri};
+use http::{Response, Uri};
+
+use super::Code;
 
 /// Why a request is refused before any handler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,21 +29,12 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// 400 or 431.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::TooManyFields | Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-
     /// The stable name of the problem.
     #[must_use]
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> Code {
         match self {
-            Self::TooManyFields | Self::HeadTooLarge => "head_too_large",
-            _ => "bad_request",
+            Self::TooManyFields | Self::HeadTooLarge => Code::HeadTooLarge,
+            _ => Code::BadRequest,
         }
     }
 
@@ -65,7 +58,7 @@ impl Fault {
     /// The whole answer: problem+json, and the connection ends with it.
     #[must_use]
     pub fn answer(self) -> Response<Bytes> {
-        let status = self.status();
+        let status = self.code().status();
         let title = status.canonical_reason().unwrap_or("Bad Request");
         let (code, detail) = (self.code(), self.detail());
         let text = format!(

@@ -10,7 +10,7 @@ use warp::reply::Response as Reply;
 
 use super::params::Params;
 use super::query::{Asked, Query};
-use super::reply::{self, Problem, SEQ_HEADER};
+use super::reply::{self, Code, Problem, SEQ_HEADER};
 use crate::clock::now;
 use crate::domain::coverage::{COVERAGE_DAYS, silent_since};
 use crate::domain::{Seq, State, Timestamp};
@@ -144,7 +144,7 @@ pub(super) async fn readyz(
     _: Params,
     _: Asked,
 ) -> Result<Reply, Problem> {
-    let not_ready = |reason: String| Problem::unavailable("not_ready", reason);
+    let not_ready = |reason: String| Problem::new(Code::NotReady, reason);
     if let Some(trouble) = query.store.trouble() {
         return Err(not_ready(trouble));
     }

@@ -14,7 +14,7 @@ use warp::reply::Response as Reply;
 use warp::{Filter, Stream};
 
 use super::auth::{Secrets, Senders, Signature};
-use super::reply::{Problem, json_bytes};
+use super::reply::{Code, Problem, json_bytes};
 use crate::domain::{Digest, Seq, Source};
 use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::metrics::{IngestAnswer, Metrics};
@@ -174,26 +174,22 @@ impl Ingest {
                     .await?;
                 }
                 Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "payload_too_large",
+                    Code::PayloadTooLarge,
                     format!("the body is larger than {limit} bytes"),
                 ))
             }
             Err(BodyError::Timeout) => Err(Problem::request_timeout()),
-            Err(BodyError::Broken) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "bad_request",
-                "the body ended early",
-            )
-            .and_close()),
+            Err(BodyError::Broken) => {
+                Err(Problem::new(Code::BadRequest, "the body ended early").and_close())
+            }
         }
     }
 
     async fn keep(&self, delivery: Delivery) -> Result<Seq, Problem> {
         match tokio::time::timeout(ACKNOWLEDGE_WITHIN, self.store.append(delivery)).await {
             Ok(result) => result.map_err(Problem::from),
-            Err(_) => Err(Problem::unavailable(
-                "unavailable",
+            Err(_) => Err(Problem::new(
+                Code::Unavailable,
                 "the disk did not take the event in time",
             )),
         }

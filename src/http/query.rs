@@ -8,7 +8,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, HeaderName,
     HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use warp::Filter;
 use warp::path::FullPath;
@@ -18,7 +18,7 @@ use super::auth::Secrets;
 use super::errands::Errands;
 use super::params::Params;
 use super::paths::matched;
-use super::reply::Problem;
+use super::reply::{Code, Problem};
 use super::{customers, feed, health, requests, stream};
 use crate::domain::Seq;
 use crate::door::{Hosts, Peer, Routes};
@@ -177,8 +177,7 @@ impl Query {
             .is_none_or(|peer| peer.address.is_some());
         if over_tcp && !self.hosts.include(&asked.headers) {
             return Err(Problem::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "misdirected_request",
+                Code::MisdirectedRequest,
                 "this door answers for localhost; add other names to [query] hosts",
             ));
         }

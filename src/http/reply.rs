@@ -6,8 +6,8 @@ use serde::Serialize;
 use warp::reply::Response as Reply;
 
 use crate::domain::Seq;
-pub use crate::door::Problem;
 pub use crate::door::problem::{bytes, json_bytes};
+pub use crate::door::{Code, Problem};
 use crate::store::{BackupError, StoreError};
 
 /// The point in the log that an answer was read at.
@@ -26,17 +26,17 @@ pub struct Listing<'a, T, N> {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::QueueFull => Self::unavailable("queue_full", error.to_string()),
-            StoreError::Lagging { .. } => Self::unavailable("lagging", error.to_string()),
-            StoreError::NotReached(_) => Self::unavailable("seq_not_reached", error.to_string()),
-            StoreError::Conflict(detail) => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            StoreError::QueueFull => Self::new(Code::QueueFull, error.to_string()),
+            StoreError::Lagging { .. } => Self::new(Code::Lagging, error.to_string()),
+            StoreError::NotReached(_) => Self::new(Code::SeqNotReached, error.to_string()),
+            StoreError::Conflict(detail) => Self::new(Code::Conflict, detail),
             // The writer has logged it, once for all the deliveries that it concerns.
             StoreError::Unavailable(_) => {
-                Self::unavailable("unavailable", "the store cannot serve this at present")
+                Self::new(Code::Unavailable, "the store cannot serve this at present")
             }
             other => {
                 log::error!("the store refused: {other}");
-                Self::unavailable("unavailable", "the store cannot serve this at present")
+                Self::new(Code::Unavailable, "the store cannot serve this at present")
             }
         }
     }
@@ -47,19 +47,17 @@ impl From<BackupError> for Problem {
     fn from(error: BackupError) -> Self {
         let detail = error.to_string();
         match error {
-            BackupError::Running => Self::new(StatusCode::CONFLICT, "backup_running", detail),
-            BackupError::Exists(_) => Self::new(StatusCode::CONFLICT, "destination_exists", detail),
-            BackupError::Destination { .. } => {
-                Self::new(StatusCode::BAD_REQUEST, "bad_destination", detail)
-            }
-            BackupError::Stopped => Self::unavailable("stopping", detail),
+            BackupError::Running => Self::new(Code::BackupRunning, detail),
+            BackupError::Exists(_) => Self::new(Code::DestinationExists, detail),
+            BackupError::Destination { .. } => Self::new(Code::BadDestination, detail),
+            BackupError::Stopped => Self::new(Code::Stopping, detail),
             BackupError::Store(error) => error.into(),
             BackupError::Write { .. }
             | BackupError::Copy { .. }
             | BackupError::NotVerified(_)
             | BackupError::TooMuchWritten => {
                 log::error!("no backup was made: {detail}");
-                Self::unavailable("backup_failed", detail)
+                Self::new(Code::BackupFailed, detail)
             }
         }
     }

@@ -25,7 +25,7 @@ use super::login::{LOGIN_PATH, Login, LoginFault};
 use super::recording::{self, FlagCall, NotRecorded, RecordedCall, Recorder, recorded_call};
 use super::token::Token;
 use super::upstream::{CallError, Upstream};
-use crate::door::{Hosts, Peer, Problem, RequestBody};
+use crate::door::{Code, Hosts, Peer, Problem, RequestBody};
 use crate::metrics::{GatewayAnswer, Metrics};
 
 /// A request's body up to this size is held, so that the call can be made again with a fresh token.
@@ -129,22 +129,19 @@ impl Gateway {
             .is_none_or(|peer| peer.address.is_some());
         if over_tcp && !self.hosts.include(headers) {
             return Err(Problem::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "misdirected_request",
+                Code::MisdirectedRequest,
                 "this door answers for localhost",
             ));
         }
         if is_foreign(headers) {
             return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "foreign_origin",
+                Code::ForeignOrigin,
                 "web pages of other origins may not call Waldo through this machine",
             ));
         }
         if request.method() == Method::CONNECT {
             return Err(Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
+                Code::MethodNotAllowed,
                 "this is a gateway to one host, not a proxy",
             ));
         }
@@ -170,7 +167,7 @@ impl Gateway {
         };
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let detail = "as many calls as may be are being finished for apps that hung up";
-            return Err(Problem::unavailable("gateway_busy", detail));
+            return Err(Problem::new(Code::GatewayBusy, detail));
         };
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
@@ -180,11 +177,7 @@ impl Gateway {
         });
         told.await.unwrap_or_else(|_| {
             let detail = "the call was broken off by a fault";
-            Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                detail,
-            ))
+            Err(Problem::new(Code::Internal, detail))
         })
     }
 
@@ -357,18 +350,10 @@ async fn says_invalid_token(answer: Response<Body>) -> Result<(Response<Body>, b
 
 fn of_call(error: &CallError) -> Problem {
     match error {
-        CallError::Unreachable(_) => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "waldo_unreachable",
-            error.to_string(),
-        ),
-        CallError::TooSlow => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "waldo_too_slow",
-            error.to_string(),
-        ),
+        CallError::Unreachable(_) => Problem::new(Code::WaldoUnreachable, error.to_string()),
+        CallError::TooSlow => Problem::new(Code::WaldoTooSlow, error.to_string()),
         CallError::RequestBroken | CallError::Target => {
-            Problem::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string()).and_close()
+            Problem::new(Code::BadRequest, error.to_string()).and_close()
         }
     }
 }
@@ -376,27 +361,17 @@ fn of_call(error: &CallError) -> Problem {
 fn of_login(fault: &LoginFault) -> Problem {
     match fault {
         LoginFault::Call(error) => of_call(error),
-        LoginFault::Refused(_) | LoginFault::Revoked => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "waldo_login_refused",
-            fault.to_string(),
-        ),
+        LoginFault::Refused(_) | LoginFault::Revoked => {
+            Problem::new(Code::WaldoLoginRefused, fault.to_string())
+        }
         LoginFault::Busy { retry_after, .. } => {
-            let problem = Problem::new(
-                StatusCode::BAD_GATEWAY,
-                "waldo_login_failed",
-                fault.to_string(),
-            );
+            let problem = Problem::new(Code::WaldoLoginFailed, fault.to_string());
             match retry_after {
                 Some(wait) => problem.with(RETRY_AFTER, HeaderValue::from(wait.as_secs())),
                 None => problem,
             }
         }
-        LoginFault::Odd(_) => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "waldo_login_failed",
-            fault.to_string(),
-        ),
+        LoginFault::Odd(_) => Problem::new(Code::WaldoLoginFailed, fault.to_string()),
     }
 }
 

@@ -43,7 +43,7 @@ fn pages_of_other_sites_may_do_nothing() {
         let answer = call(&[("Host", &host), ("Origin", origin)]);
         answer.assert_problem(403, "foreign_origin");
     }
-    call(&[("Host", "evil.example")]).assert_problem(421, "unknown_host");
+    call(&[("Host", "evil.example")]).assert_problem(421, "misdirected_request");
     assert_eq!(sandbox.truth(&id)["status"], "REVIEW");
     let own = format!("http://{host}");
     assert_eq!(call(&[("Host", &host), ("Origin", &own)]).status, 200);

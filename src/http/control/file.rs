@@ -9,7 +9,7 @@ use warp::reply::Response as Reply;
 
 use super::{Asked, Control, parse};
 use crate::domain::{Seq, Timestamp};
-use crate::http::reply::{Problem, json_bytes};
+use crate::http::reply::{Code, Problem, json_bytes};
 use crate::store::StoreError;
 
 /// How long one call takes payloads out; the next goes on from there.
@@ -45,8 +45,8 @@ impl Control {
             .erase(asked.id)
             .await
             .map_err(|error| match error {
-                StoreError::Unavailable(detail) => Problem::unavailable(
-                    "unavailable",
+                StoreError::Unavailable(detail) => Problem::new(
+                    Code::Unavailable,
                     format!(
                         "{detail}; the erasure is noted, and the next start does what is left of it"
                     ),

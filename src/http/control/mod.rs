@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
-use http::{Method, StatusCode};
+use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -23,7 +23,7 @@ use super::errands::Errands;
 use super::params::Params;
 use super::paths::matched;
 use super::query;
-use super::reply::Problem;
+use super::reply::{Code, Problem};
 use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::store::Store;
 
@@ -241,8 +241,7 @@ impl Control {
         };
         read_body(body, &limits).await.map_err(|error| match error {
             BodyError::TooLarge { .. } => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
+                Code::PayloadTooLarge,
                 format!("the body is larger than {limit} bytes"),
             ),
             BodyError::Timeout => Problem::request_timeout(),
@@ -257,13 +256,13 @@ impl Control {
         let mut stop = self.stop.clone();
         tokio::select! {
             done = waiting => Ok(done),
-            _ = stop.wait_for(|stop| *stop) => Err(Problem::unavailable("stopping", "the daemon stops")),
+            _ = stop.wait_for(|stop| *stop) => Err(Problem::new(Code::Stopping, "the daemon stops")),
         }
     }
 }
 
 fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    Problem::new(Code::BadRequest, detail)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -11,7 +11,7 @@ use warp::reply::Response as Reply;
 use super::facts::is_word;
 use super::{Asked, Control, bad, parse};
 use crate::http::errands::{Errand, NotTaken, Outbound, Report};
-use crate::http::reply::{Problem, json_bytes};
+use crate::http::reply::{Code, Problem, json_bytes};
 
 /// The longest that a question may wait for its answer, in seconds.
 const MAX_WAIT_SECONDS: u64 = 60;
@@ -30,12 +30,12 @@ impl Control {
         }
         match self.errands.add(errand) {
             Ok(standing) => Ok(json_bytes(StatusCode::ACCEPTED, &standing)),
-            Err(NotTaken::NobodyThere) => Err(Problem::unavailable(
-                "no_outbound",
+            Err(NotTaken::NobodyThere) => Err(Problem::new(
+                Code::NoOutbound,
                 "no outbound process is connected that could ask Waldo; start `waldo-syncd outbound`, or `serve --outbound`",
             )),
-            Err(NotTaken::TooMany) => Err(Problem::unavailable(
-                "too_many_errands",
+            Err(NotTaken::TooMany) => Err(Problem::new(
+                Code::TooManyErrands,
                 "as much as may wait to be asked of Waldo is waiting",
             )),
         }
@@ -82,8 +82,8 @@ impl Control {
         }
         let place = self.waiting.try_acquire();
         place.map(Some).map_err(|_| {
-            Problem::unavailable(
-                "too_many_waiting",
+            Problem::new(
+                Code::TooManyWaiting,
                 "as many as may wait at the control socket are waiting",
             )
         })

@@ -20,7 +20,7 @@ use super::words::Cause;
 use super::world::Onboarding;
 use super::{Inner, dashboard, document};
 use crate::door::problem::json_bytes;
-use crate::door::{BodyError, BodyLimits, Hosts, Problem, Routes, read_body};
+use crate::door::{BodyError, BodyLimits, Code, Hosts, Problem, Routes, read_body};
 
 /// Bytes of a JSON body.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -92,11 +92,11 @@ fn segments(path: &str) -> Vec<String> {
 async fn answer(inner: &Arc<Inner>, hosts: &Hosts, call: Call) -> Reply {
     if !hosts.include(&call.headers) {
         let why = "this door does not answer for that host name";
-        return Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", why).into();
+        return Problem::new(Code::MisdirectedRequest, why).into();
     }
     if !matches!(call.method, Method::GET | Method::HEAD) && !same_origin(&call.headers) {
         let why = "pages of other sites may not call this door";
-        return Problem::new(StatusCode::FORBIDDEN, "foreign_origin", why).into();
+        return Problem::new(Code::ForeignOrigin, why).into();
     }
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     if matches!(path.as_slice(), [""] | ["sandbox", ..]) {

@@ -16,7 +16,7 @@ use super::api::{Call, Stuff, Trouble};
 use super::errors::ApiError;
 use super::world::Decision;
 use crate::door::problem::{bytes, json_bytes};
-use crate::door::{BodyLimits, Problem, read_body};
+use crate::door::{BodyLimits, Code, Problem, read_body};
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("app.js");
@@ -136,8 +136,8 @@ async fn idle(inner: &Inner, wait: &str) -> Result<Reply, Problem> {
     };
     match tokio::time::timeout(Duration::from_secs_f64(seconds), settled).await {
         Ok(()) => Ok(json_bytes(StatusCode::OK, &json!({"idle": true}))),
-        Err(_) => Err(Problem::unavailable(
-            "busy",
+        Err(_) => Err(Problem::new(
+            Code::SandboxBusy,
             "evaluations run or webhooks wait",
         )),
     }
@@ -156,16 +156,16 @@ fn decide(inner: &Inner, id: &str, action: &str) -> Result<Reply, Problem> {
     match inner.with(|world, now| world.decide(id, decision, now)) {
         None => Err(Problem::not_found("no customer has this id")),
         Some(Ok(())) => Ok(json_bytes(StatusCode::OK, &json!({"done": action}))),
-        Some(Err(ApiError::Full(why))) => Err(Problem::unavailable("sandbox_full", why)),
+        Some(Err(ApiError::Full(why))) => Err(Problem::new(Code::SandboxFull, why)),
         Some(Err(_)) => {
             let why = "its onboarding has not completed";
-            Err(Problem::new(StatusCode::CONFLICT, "conflict", why))
+            Err(Problem::new(Code::Conflict, why))
         }
     }
 }
 
 async fn trouble(inner: &Inner, body: Stuff) -> Result<Reply, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad_body", detail);
+    let bad = |detail: String| Problem::new(Code::BadRequest, detail);
     let limits = BodyLimits {
         limit: MAX_BODY,
         discard_limit: 0,
