@@ -3,6 +3,7 @@
 //!
 //! Both bodies are texts of a fixed length in which only the ids are filled in, so that making one costs next to nothing.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Customers of one sender whose request has been initiated and not completed yet.
@@ -64,10 +65,12 @@ impl Sender {
     /// Of requests to `path`; with none, of bodies.
     pub fn new(path: &str) -> Self {
         static SENDERS: AtomicU64 = AtomicU64::new(0);
+        // Where a file is kept, those of the next run must be others too: a repeat would not be applied.
+        static FIRST: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..1 << 23));
         Self {
             initiated: Template::new(path, INITIATED),
             completed: Template::new(path, COMPLETED),
-            number: SENDERS.fetch_add(1, Ordering::Relaxed),
+            number: *FIRST + SENDERS.fetch_add(1, Ordering::Relaxed),
             turn: 0,
         }
     }

@@ -6,6 +6,7 @@
 )]
 
 pub mod deliveries;
+pub mod full;
 pub mod process;
 
 use std::error::Error;

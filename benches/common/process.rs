@@ -5,9 +5,9 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,15 +20,17 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// What the kernel counts processor time in, on every architecture of Linux that this is built for.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Starts what follows the log's path, tells its process id, and ends it when the input ends.
+/// Starts what follows the log's path when it is told to, tells its process id, and ends it when the input ends.
 const GUARD: &str =
-    r#"log=$1; shift; "$@" >"$log" 2>&1 & echo $!; read -r _; kill -TERM $!; wait $!"#;
+    r#"log=$1; shift; read -r _; "$@" >"$log" 2>&1 & echo $!; read -r _; kill -TERM $!; wait $!"#;
 
 /// A running server.
 pub struct Process {
     guard: Child,
     process: u32,
     doors: Value,
+    ready: PathBuf,
+    log: PathBuf,
 }
 
 impl Process {
@@ -36,13 +38,31 @@ impl Process {
     pub fn start(
         folder: &Path,
         name: &str,
+        command: Vec<OsString>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut server = Self::prepare(folder, name, command, environment)?;
+        server.go()?;
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    /// All of a start that is not the server's own doing: what is left is to say `go`.
+    pub fn prepare(
+        folder: &Path,
+        name: &str,
         mut command: Vec<OsString>,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
         let ready = folder.join(format!("{name}-ready.json"));
         let log = folder.join(format!("{name}.log"));
+        // One of an earlier run would say that this one is ready.
+        match fs::remove_file(&ready) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         command.extend(["--ready-file".into(), ready.clone().into()]);
-        let mut guard = Command::new("sh")
+        let guard = Command::new("sh")
             .args(["-c", GUARD, "sh"])
             .arg(&log)
             .args(command)
@@ -54,25 +74,37 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        let output = guard.stdout.take().ok_or("no output of the shell")?;
+        Ok(Self {
+            guard,
+            process: 0,
+            doors: Value::Null,
+            ready,
+            log,
+        })
+    }
+
+    /// Starts it, and does not wait for more than its process id.
+    pub fn go(&mut self) -> Result<()> {
+        let input = self.guard.stdin.as_mut().ok_or("no input of the shell")?;
+        input.write_all(b"go\n")?;
+        let output = self.guard.stdout.take().ok_or("no output of the shell")?;
         let mut process = String::new();
         BufReader::new(output).read_line(&mut process)?;
-        let mut server = Self {
-            guard,
-            process: process.trim().parse()?,
-            doors: Value::Null,
-        };
+        self.process = process.trim().parse()?;
+        Ok(())
+    }
+
+    /// Waits until it says where its doors are.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         let doors = poll("a server to start", START_WITHIN, || {
-            let text = fs::read(&ready).unwrap_or_default();
+            let text = fs::read(&self.ready).unwrap_or_default();
             Ok(serde_json::from_slice::<Value>(&text).ok())
         });
-        server.doors = doors.map_err(|error| {
-            format!(
-                "{error}; its log: {}",
-                fs::read_to_string(&log).unwrap_or_default()
-            )
+        self.doors = doors.map_err(|error| {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            format!("{error}; its log: {log}")
         })?;
-        Ok(server)
+        Ok(())
     }
 
     /// Where one of its doors is.
@@ -109,6 +141,16 @@ impl Process {
             format!("/proc/{}/clear_refs", self.process),
             "5",
         )?)
+    }
+
+    /// Ends it as a power failure would, as far as a process can tell.
+    pub fn kill(mut self) -> Result<()> {
+        let process = self.process.to_string();
+        Command::new("kill").args(["-KILL", &process]).status()?;
+        drop(self.guard.stdin.take());
+        let guard = &mut self.guard;
+        poll("a server to die", STOP_WITHIN, || Ok(guard.try_wait()?))?;
+        Ok(())
     }
 
     /// Stops it and waits for its end.

@@ -49,8 +49,30 @@ impl Load {
     }
 }
 
-/// Sends on so many connections, each as fast as it is answered, and measures after a tenth of the time.
+/// What one connection sends, request by request.
+pub trait Requests: Send + 'static {
+    /// The next one, head and body.
+    fn next_request(&mut self) -> &[u8];
+}
+
+impl Requests for Sender {
+    fn next_request(&mut self) -> &[u8] {
+        Sender::next_request(self)
+    }
+}
+
+/// Sends deliveries on so many connections, each as fast as it is answered, and measures after a tenth of the time.
 pub fn closed(address: SocketAddr, path: &str, connections: usize, time: Duration) -> Result<Load> {
+    closed_loop(address, connections, time, || Sender::new(path))
+}
+
+/// The same with any requests.
+pub fn closed_loop<R: Requests>(
+    address: SocketAddr,
+    connections: usize,
+    time: Duration,
+    requests: impl Fn() -> R,
+) -> Result<Load> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -59,7 +81,7 @@ pub fn closed(address: SocketAddr, path: &str, connections: usize, time: Duratio
         for _ in 0..connections {
             let stream = tokio::net::TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            streams.push((stream, Sender::new(path)));
+            streams.push((stream, requests()));
         }
         let from = Instant::now() + time / 10;
         let until = from + time;
@@ -83,17 +105,20 @@ pub fn closed(address: SocketAddr, path: &str, connections: usize, time: Duratio
 
 async fn send_on(
     mut stream: tokio::net::TcpStream,
-    mut sender: Sender,
+    mut sender: impl Requests,
     from: Instant,
     until: Instant,
 ) -> Result<Load> {
     let mut load = Load::default();
-    let mut buffer = vec![0; 2048];
+    let mut buffer = vec![0; 4096];
     let mut sent_at = Instant::now();
     while sent_at < until {
         stream.write_all(sender.next_request()).await?;
         let mut filled = 0;
         let good = loop {
+            if filled == buffer.len() {
+                buffer.resize(2 * filled, 0);
+            }
             let room = buffer.get_mut(filled..).unwrap_or_default();
             filled += match stream.read(room).await? {
                 0 => return Err("the server closed a connection".into()),
