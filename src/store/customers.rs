@@ -55,8 +55,12 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn customer(&self, id: String) -> Result<At<Option<Customer>>, StoreError> {
-        self.read(move |connection| Ok(load_customer(connection, &id)?.filter(Customer::is_known)))
-            .await
+        self.read_briefly(move |connection, _| {
+            Ok(Some(
+                load_customer(connection, &id)?.filter(Customer::is_known),
+            ))
+        })
+        .await
     }
 
     /// One customer as it was known at a point in the past: its events folded again up to there.

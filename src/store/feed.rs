@@ -106,7 +106,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn event(&self, at: Seq) -> Result<At<Option<EventView>>, StoreError> {
-        self.read(move |connection| load(connection, at)).await
+        self.read_briefly(move |connection, effort| {
+            if size_of(connection, at)?.is_some_and(|size| size > effort.bytes) {
+                return Ok(None);
+            }
+            load(connection, at).map(Some)
+        })
+        .await
     }
 
     /// The end of the log as readers see it: its seq, and the chain that commits to all before it.
@@ -114,14 +120,14 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn head(&self) -> Result<At<Chain>, StoreError> {
-        self.read(|connection| {
+        self.read_briefly(|connection, _| {
             let head = connection
                 .prepare_cached(
                     "SELECT l.chain FROM log l JOIN projection p ON l.seq = p.projected_seq",
                 )?
                 .query_row([], |row| row.get(0).map(Chain))
                 .optional()?;
-            Ok(head.unwrap_or(Chain::GENESIS))
+            Ok(Some(head.unwrap_or(Chain::GENESIS)))
         })
         .await
     }
@@ -372,6 +378,15 @@ pub(super) fn load(connection: &Connection, at: Seq) -> Result<Option<EventView>
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query([int(at.0)])?;
     found.next()?.map(|row| view(connection, row)).transpose()
+}
+
+/// How long the body is that came with an event.
+fn size_of(connection: &Connection, at: Seq) -> Result<Option<u64>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT size FROM log WHERE seq = ?1")?;
+    let size: Option<i64> = statement
+        .query_row([int(at.0)], |row| row.get(0))
+        .optional()?;
+    Ok(size.map(uint))
 }
 
 fn view(connection: &Connection, row: &Row<'_>) -> Result<EventView, StoreError> {

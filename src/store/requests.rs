@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use super::feed::Order;
 use super::lists::{Listed, Page, SCAN_ROWS};
 use super::rows::{
-    self, Link, REQUEST_COLUMNS, follow, int, load_customer, load_request, request_by_key,
+    self, Link, REQUEST_COLUMNS, follow, follow_some, int, load_customer, load_request,
+    request_by_key,
 };
 use super::{At, Store, StoreError};
 use crate::domain::request::WaldoRequest;
@@ -39,11 +40,13 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn request(&self, id: String) -> Result<At<Option<RequestRow>>, StoreError> {
-        self.read(move |connection| {
+        self.read_briefly(move |connection, effort| {
             let found = load_request(connection, &id)?.filter(WaldoRequest::is_known);
-            found
-                .map(|request| with_events(connection, request))
-                .transpose()
+            let Some(request) = found else {
+                return Ok(Some(None));
+            };
+            let row = with_some_events(connection, request, effort.rows)?;
+            Ok(row.map(Some))
         })
         .await
     }
@@ -195,4 +198,18 @@ pub(super) fn with_events(
     let mut events = follow(connection, Link::Request, request.last_event, Seq::START)?;
     events.reverse();
     Ok(RequestRow { request, events })
+}
+
+/// The same of a request that has not more than so many events.
+fn with_some_events(
+    connection: &Connection,
+    request: WaldoRequest,
+    most: usize,
+) -> Result<Option<RequestRow>, StoreError> {
+    let newest = request.last_event;
+    let events = follow_some(connection, Link::Request, newest, Seq::START, most)?;
+    Ok(events.map(|mut events| {
+        events.reverse();
+        RequestRow { request, events }
+    }))
 }

@@ -170,6 +170,21 @@ pub fn follow(
     from: Option<Seq>,
     after: Seq,
 ) -> Result<Vec<Seq>, StoreError> {
+    let seqs = follow_some(connection, link, from, after, usize::MAX)?;
+    Ok(seqs.unwrap_or_default())
+}
+
+/// The same; `None` when there are more than so many.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn follow_some(
+    connection: &Connection,
+    link: Link,
+    from: Option<Seq>,
+    after: Seq,
+    most: usize,
+) -> Result<Option<Vec<Seq>>, StoreError> {
     let sql = match link {
         Link::Customer => "SELECT previous_of_customer FROM verdicts WHERE seq = ?1",
         Link::Request => "SELECT previous_of_request FROM verdicts WHERE seq = ?1",
@@ -178,13 +193,16 @@ pub fn follow(
     let mut seqs = Vec::new();
     let mut next = from;
     while let Some(at) = next.filter(|at| *at > after) {
+        if seqs.len() == most {
+            return Ok(None);
+        }
         seqs.push(at);
         let previous: Option<Option<i64>> = statement
             .query_row([int(at.0)], |row| row.get(0))
             .optional()?;
         next = previous.flatten().map(seq);
     }
-    Ok(seqs)
+    Ok(Some(seqs))
 }
 
 /// Which links to follow.
