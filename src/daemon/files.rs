@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::DaemonError;
+use crate::store::{folder_of, sync_folder};
 
 /// Where the doors are, beside the database, for as long as the daemon runs.
 pub const DOORS_FILE: &str = "doors.json";
@@ -38,17 +39,14 @@ pub fn write_whole(path: &Path, text: &str) -> Result<(), DaemonError> {
         path: path.to_owned(),
         source,
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes())
         .and_then(|()| keep_owner(path, file.as_file()))
         .and_then(|()| file.as_file().sync_all())
         .map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    sync_folder(folder).map_err(failed)
 }
 
 fn keep_owner(path: &Path, file: &fs::File) -> io::Result<()> {

@@ -8,6 +8,7 @@ mod retention;
 mod samples;
 mod sandbox;
 mod secrets;
+mod serving;
 mod sockets;
 
 use std::io;
@@ -22,10 +23,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, ConfigError, Environment, Loaded, WaldoConfig};
 use crate::door::{self, BodyLimits, Door, DoorMetrics, Hosts, Limits, Routes};
 use crate::http::errands::Errands;
-use crate::http::{
-    Control, Ingest, MAX_WAITING, Query, Refusals, Secrets, Senders, control_routes, ingest_routes,
-    query_routes, webhook_path,
-};
+use crate::http::{Control, Ingest, MAX_WAITING, Query, Refusals, Secrets, Senders, webhook_path};
 use crate::metrics::Metrics;
 use crate::store::{Options, Store, StoreError};
 use crate::systemd;
@@ -37,11 +35,9 @@ pub use sandbox::run as run_sandbox;
 pub use secrets::{fresh_secret, make_secret};
 
 use files::remove;
-use outbound::{Outbound, Parts};
-use samples::{DoorSamples, StoreSamples};
-use sandbox::OpenSandbox;
-use secrets::{ensure_secrets, follow_secrets, signature};
-use sockets::{Socket, Sockets};
+use secrets::signature;
+use serving::Serving;
+use sockets::Socket;
 
 /// Bytes of a body past its limit that are read and thrown away, so that its sender reads the answer.
 const DISCARD_BYTES: u64 = 16 << 20;
@@ -152,127 +148,18 @@ async fn serve(
     data_dir: &Path,
     store: &Store,
 ) -> Result<(), DaemonError> {
-    let mut config = loaded.config.clone();
-    let sandbox = match &options.sandbox {
-        Some(listen) => {
-            let sandbox = OpenSandbox::bind(listen).await?;
-            sandbox.take_the_place_of_waldo(&mut config);
-            Some(sandbox)
-        }
-        None => None,
-    };
-    let config = &config;
-    let is_outbound = options.outbound || sandbox.is_some();
-    let mut warnings = loaded.warnings.clone();
-    let known = ensure_secrets(config, environment, data_dir, &mut warnings)?;
-    let secrets = Secrets::default();
-    secrets.set(known.all());
     let mut terminate = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
-    let control_path = environment.control_path(&config.control, data_dir);
-    let mut sockets = Sockets::open(config, &control_path, is_outbound)?;
-    let mut doors = sockets.doors();
-    doors.sandbox = sandbox.as_ref().map(OpenSandbox::address);
-    let ingest_address = doors.ingest.clone().unwrap_or_default();
-
-    let (stop, stopped) = watch::channel(false);
-    // The outbound role writes by the control door to its end, so that door is closed after it.
-    let (stop_control, control_stopped) = watch::channel(false);
-    let metrics = Arc::new(Metrics::default());
-    let outbound = if is_outbound {
-        let parts = Parts {
-            config,
-            environment,
-            control: doors.control.clone().unwrap_or_default(),
-            metrics: Arc::clone(&metrics),
-        };
-        let socket = sockets.gateway.take();
-        Some(Outbound::open(parts, socket, &mut warnings)?)
-    } else {
-        None
-    };
-    let shared = Shared {
-        config,
+    let serving = Serving::open(&serving::From {
+        loaded,
         environment,
+        options,
+        data_dir,
         store,
-        metrics: &metrics,
-        stopped: &stopped,
-        errands: Arc::new(Errands::numbered_after(
-            u64::try_from(crate::clock::now().0).unwrap_or_default(),
-        )),
-    };
-    let ingest = shared.ingest(&secrets, &mut warnings)?;
-    let query = shared.query(sockets.query.as_ref().and_then(Socket::tcp), &mut warnings)?;
-    let mut open = OpenDoors::new(limits(config), stopped.clone());
-    let reads = query_routes(Arc::new(query.for_group()));
-    let query = query_routes(Arc::new(query));
-    open.door("query", sockets.query.take(), query.clone());
-    open.door("query socket", sockets.query_socket.take(), query);
-    open.stopped = control_stopped;
-    open.door(
-        "control",
-        sockets.control.take(),
-        control_routes(Arc::new(shared.control()), reads),
-    );
-    open.stopped = stopped.clone();
-    open.door(
-        "ingest",
-        sockets.ingest.take(),
-        ingest_routes(Arc::new(ingest)),
-    );
-    metrics.sample(Arc::new(StoreSamples(store.clone())));
-    let gateway = outbound.as_ref().and_then(Outbound::door_metrics);
-    open.metrics
-        .extend(gateway.map(|metrics| ("gateway", metrics)));
-    metrics.sample(Arc::new(DoorSamples(open.metrics)));
-    warnings.extend(open_doors_warnings(config));
-    for warning in &warnings {
-        log::warn!("{warning}");
-    }
-    let outbound = outbound.map(|outbound| tokio::spawn(outbound.run(stopped.clone())));
-    let sandbox = sandbox.map(|sandbox| {
-        let options = sandbox::beside(&ingest_address, &webhook_path(&known.current));
-        tokio::spawn(sandbox.serve(options, stopped.clone()))
-    });
-    announce(&doors, data_dir, options)?;
-    if outbound.is_none() && is_for_outbound(config) {
-        log::info!(
-            "[gateway] and [waldo] are for `waldo-syncd outbound`, or for `serve --outbound`: this process calls nobody"
-        );
-    }
-    if let (Some(socket), false) = (&config.query.socket, config.query.listen.is_empty()) {
-        log::info!("the query door is open at {} too", socket.display());
-    }
-    if let Some(ingest) = doors.ingest.as_ref().filter(|_| options.on_terminal) {
-        // For the eyes of whoever started it; never for the log.
-        let path = webhook_path(&known.current);
-        eprintln!("webhooks are taken at http://{ingest}{path}");
-        eprintln!(
-            "for Waldo: `waldo-syncd webhook-url --public https://YOUR-NAME`, with a TLS proxy in front"
-        );
-    }
-    let mut helpers = JoinSet::new();
-    helpers.spawn(follow_secrets(
-        config.clone(),
-        environment.clone(),
-        data_dir.to_owned(),
-        secrets,
-    ));
-    helpers.spawn(lookout::feed_watchdog(store.clone()));
-    helpers.spawn(lookout::log_head(store.clone()));
-    if let Some(schedule) = backups::Schedule::of(&config.backup) {
-        helpers.spawn(backups::make_when_due(store.clone(), schedule));
-    }
-    helpers.spawn(lookout::look_out_for_silence(
-        store.clone(),
-        Arc::clone(&metrics),
-        config.requests.silence_after,
-        config.requests.give_up_after,
-    ));
-    if let Some(age) = config.retention.payloads {
-        helpers.spawn(retention::prune(store.clone(), age, config.retention.every));
-    }
-
+    })
+    .await?;
+    announce(&serving.doors, data_dir, options)?;
+    tell_what_to_do(&serving, options);
     let result = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),
@@ -282,21 +169,34 @@ async fn serve(
     if let Ok(signal) = &result {
         log::info!("stopping on {signal}: answers in flight are finished first");
     }
-    stop.send_replace(true);
-    if let Some(outbound) = outbound
-        && outbound.await.is_err()
-    {
-        log::error!("the outbound role did not stop cleanly");
-    }
-    if let Some(sandbox) = sandbox {
-        // It has nothing that outlives it.
-        let _ = sandbox.await;
-    }
-    stop_control.send_replace(true);
-    while open.tasks.join_next().await.is_some() {}
-    helpers.shutdown().await;
-    sockets.remove_files();
+    serving.end().await;
     result.map(|_| ())
+}
+
+/// What whoever has started it may want to know.
+fn tell_what_to_do(serving: &Serving, options: &ServeOptions) {
+    let config = &serving.config;
+    if !serving.is_outbound() && is_for_outbound(config) {
+        log::info!(
+            "[gateway] and [waldo] are for `waldo-syncd outbound`, or for `serve --outbound`: this process calls nobody"
+        );
+    }
+    if let (Some(socket), false) = (&config.query.socket, config.query.listen.is_empty()) {
+        log::info!("the query door is open at {} too", socket.display());
+    }
+    if let Some(ingest) = serving
+        .doors
+        .ingest
+        .as_ref()
+        .filter(|_| options.on_terminal)
+    {
+        // For the eyes of whoever started it; never for the log.
+        let path = webhook_path(&serving.known.current);
+        eprintln!("webhooks are taken at http://{ingest}{path}");
+        eprintln!(
+            "for Waldo: `waldo-syncd webhook-url --public https://YOUR-NAME`, with a TLS proxy in front"
+        );
+    }
 }
 
 /// What the doors are made from.

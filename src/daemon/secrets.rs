@@ -1,14 +1,13 @@
 //! Who may post: reading, making and following the webhook secrets.
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::DaemonError;
 use crate::config::{Config, Environment, WEBHOOK_SECRET_FILE, WebhookSecrets};
 use crate::http::{Secrets, Signature};
+use crate::store::{folder_of, sync_folder};
 
 /// How often the file of secrets is looked at, so that a rotation needs no restart.
 const SECRETS_EVERY: Duration = Duration::from_secs(1);
@@ -44,29 +43,29 @@ pub(super) fn ensure_secrets(
     })
 }
 
-/// Writes a fresh secret of 256 bits to a file that only its owner can read, unless the file is there already.
+/// Writes a fresh secret of 256 bits to a file that only its owner can read, unless the file is there already. It takes its
+/// name when it is whole: a crash leaves no half of one, which would be taken for a short secret or none.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn make_secret(path: &Path) -> Result<(), DaemonError> {
-    let failed = |source| DaemonError::File {
+    let write = || -> io::Result<()> {
+        let folder = folder_of(path);
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        writeln!(file, "{}", fresh_secret()?)?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+            _ => sync_folder(folder),
+        }
+    };
+    if path.exists() {
+        return Ok(());
+    }
+    write().map_err(|source| DaemonError::File {
         path: path.to_owned(),
         source,
-    };
-    let opened = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(source) => return Err(failed(source)),
-    };
-    let secret = fresh_secret().map_err(failed)?;
-    writeln!(file, "{secret}")
-        .and_then(|()| file.sync_all())
-        .map_err(failed)
+    })
 }
 
 /// 256 random bits as 64 hex digits.

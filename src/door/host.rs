@@ -1,9 +1,11 @@
-//! For whom a request is, by its Host header.
+//! For whom a request is, by its Host header, and whether a web page of elsewhere has sent it.
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
-use http::header::HOST;
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+
+/// How a browser names the relation of a page to whom it calls.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The names that a door on this machine answers for. A web page that had its own name pointed at this machine (DNS
 /// rebinding) still asks for its own name, and gets nothing.
@@ -42,4 +44,25 @@ impl Hosts {
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(bare))
     }
+}
+
+/// Whether a web page of another origin has sent this. Browsers put these fields on what pages send; no app needs to.
+#[must_use]
+pub fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(HOST)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let own = |origin: &HeaderValue| {
+        origin
+            .as_bytes()
+            .strip_prefix(b"http://")
+            .is_some_and(|name| name.eq_ignore_ascii_case(host))
+    };
+    let from_elsewhere = |site: &HeaderValue| {
+        let site = site.as_bytes().trim_ascii();
+        site.eq_ignore_ascii_case(b"cross-site") || site.eq_ignore_ascii_case(b"same-site")
+    };
+    !headers.get_all(ORIGIN).iter().all(own)
+        || headers.get_all(SEC_FETCH_SITE).iter().any(from_elsewhere)
 }

@@ -38,7 +38,7 @@ use tower_service::Service;
 pub use body::{BodyError, BodyLimits, KEPT_BYTES, read_body};
 pub use code::Code;
 pub use conn::RequestBody;
-pub use host::Hosts;
+pub use host::{Hosts, is_foreign};
 pub use problem::Problem;
 
 use conn::{AnswerBody, BoxError, Conn};

@@ -150,6 +150,8 @@ struct State {
     asking: usize,
     asked_at: Option<Instant>,
     outbound: Outbound,
+    /// Why it does nothing any longer, where it ran in this process.
+    ended: Option<String>,
 }
 
 /// Why an errand is not taken.
@@ -319,9 +321,21 @@ impl Errands {
         }
     }
 
+    /// Says why what spoke to Waldo from this process does so no longer.
+    pub fn set_ended(&self, why: &str) {
+        self.state().ended = Some(why.to_owned());
+    }
+
     /// What the process that speaks to Waldo last said of itself; `None` when it is not there.
     pub fn outbound(&self) -> Option<Outbound> {
         let state = self.state();
+        if let Some(why) = &state.ended {
+            return Some(Outbound {
+                last_poll_at: state.outbound.last_poll_at,
+                trouble: Some(why.clone()),
+                ..Outbound::default()
+            });
+        }
         state.is_outbound_there().then(|| state.outbound.clone())
     }
 }

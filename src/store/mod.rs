@@ -49,7 +49,7 @@ pub use export::{Exported, Exports, export_file, newest_event};
 pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
 pub use maintain::{CheckReport, Difference, Progress, check_file, rebuild_file};
-pub use manifest::{Backup, Manifest, keep_newest, newest_in};
+pub use manifest::{Backup, Manifest, folder_of, keep_newest, newest_in, sync_folder};
 pub use prune::{Pruned, prune_file};
 pub use requests::{RequestFilter, RequestRow};
 pub use restore::{RestoreError, Restored, restore_file};

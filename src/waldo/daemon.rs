@@ -1,5 +1,6 @@
 //! The daemon as the process that speaks to Waldo sees it: its control socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{self, Fault};
 
-/// How long the daemon may take to answer, beyond what it was asked to wait.
+/// How long the daemon may take to answer as a rule, beyond what it was asked to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the daemon did not do as it was asked.
@@ -33,16 +34,24 @@ pub enum DaemonFault {
 /// The control socket of the daemon.
 #[derive(Clone, Debug)]
 pub struct Daemon {
-    control: String,
+    control: Arc<str>,
+    patience: Duration,
 }
 
 impl Daemon {
     /// By the path of its control socket.
     #[must_use]
-    pub fn new(control: impl Into<String>) -> Self {
+    pub fn new(control: &str) -> Self {
         Self {
             control: control.into(),
+            patience: PATIENCE,
         }
+    }
+
+    /// The same, where whoever waits for it has less time.
+    #[must_use]
+    pub fn that_answers_within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Reads.
@@ -50,7 +59,7 @@ impl Daemon {
     /// # Errors
     /// When the daemon is away, refuses, or has no such thing.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, DaemonFault> {
-        let answer = client::exchange(&self.control, client::get(path)?, PATIENCE).await?;
+        let answer = client::exchange(&self.control, client::get(path)?, self.patience).await?;
         read(answer.status, &answer.body)
     }
 
@@ -65,7 +74,7 @@ impl Daemon {
         wait: Duration,
     ) -> Result<T, DaemonFault> {
         let request = client::post(path, serde_json::to_vec(body)?)?;
-        let answer = client::exchange(&self.control, request, PATIENCE + wait).await?;
+        let answer = client::exchange(&self.control, request, self.patience + wait).await?;
         read(answer.status, &answer.body)
     }
 }

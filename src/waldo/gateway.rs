@@ -10,9 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
-};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
@@ -25,14 +23,13 @@ use super::login::{LOGIN_PATH, Login, LoginFault};
 use super::recording::{self, FlagCall, NotRecorded, RecordedCall, Recorder, recorded_call};
 use super::token::Token;
 use super::upstream::{CallError, Upstream};
-use crate::door::{Code, Hosts, Peer, Problem, RequestBody};
+use crate::door::{Code, Hosts, Peer, Problem, RequestBody, is_foreign};
 use crate::metrics::{GatewayAnswer, Metrics};
 
 /// A request's body up to this size is held, so that the call can be made again with a fresh token.
 const HELD_BYTES: u64 = 64 * 1024;
 /// On an answer that should have been recorded and was not.
 const RECORDED: HeaderName = HeaderName::from_static("waldo-syncd-recorded");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the gateway works with.
 #[derive(Debug)]
@@ -311,26 +308,6 @@ impl Call {
             length: self.length,
         }
     }
-}
-
-/// Whether a web page of another origin has sent this. Browsers put these fields on what pages send; no app needs to.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let host = headers
-        .get(HOST)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let own = |origin: &HeaderValue| {
-        origin
-            .as_bytes()
-            .strip_prefix(b"http://")
-            .is_some_and(|name| name == host)
-    };
-    let from_elsewhere = |site: &HeaderValue| {
-        let site = site.as_bytes().trim_ascii();
-        site.eq_ignore_ascii_case(b"cross-site") || site.eq_ignore_ascii_case(b"same-site")
-    };
-    !headers.get_all(ORIGIN).iter().all(own)
-        || headers.get_all(SEC_FETCH_SITE).iter().any(from_elsewhere)
 }
 
 /// Whether Waldo says that it does not take a token; the answer stays whole. One that cannot be read says no more than its

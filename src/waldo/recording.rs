@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_ENCODING, HeaderMap};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::client;
+use super::daemon::{Daemon, DaemonFault};
 use crate::domain::answer::{self, Beside, Call, NoOutcome};
 use crate::metrics::{Metrics, Recorded};
 
@@ -71,12 +72,9 @@ pub enum NotRecorded {
     /// It broke off.
     #[error("it broke off")]
     BrokenOff,
-    /// The daemon is not there.
-    #[error("the daemon does not answer at its control socket {0}: {1}")]
-    NoDaemon(String, client::Fault),
-    /// The daemon did not keep it.
-    #[error("the daemon answered {0}")]
-    Refused(http::StatusCode),
+    /// The daemon is not there, or did not keep it.
+    #[error(transparent)]
+    Daemon(#[from] DaemonFault),
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -108,7 +106,7 @@ pub struct FlagCall {
 /// Records answers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    control: Arc<str>,
+    daemon: Daemon,
     metrics: Arc<Metrics>,
 }
 
@@ -117,7 +115,7 @@ impl Recorder {
     #[must_use]
     pub fn new(control: &str, metrics: Arc<Metrics>) -> Self {
         Self {
-            control: control.into(),
+            daemon: Daemon::new(control).that_answers_within(RECORD_WITHIN),
             metrics,
         }
     }
@@ -139,10 +137,7 @@ impl Recorder {
     /// Notes a flag call before it is made: its webhook may be quicker than its answer. Whether that worked; if not, the
     /// answer will note it.
     pub async fn note_flag(&self, call: &FlagCall) -> bool {
-        let noted = match serde_json::to_vec(call).map_err(no_json) {
-            Ok(body) => self.post("/v1/flags", body).await,
-            Err(error) => Err(error),
-        };
+        let noted = self.post("/v1/flags", call).await;
         if let Err(why) = &noted {
             log::warn!("a flag call was not noted before it is made: {why}");
         }
@@ -154,7 +149,7 @@ impl Recorder {
         let body = serde_json::json!({
             "customerId": call.customer_id, "flag": call.flag, "withdrawn": true,
         });
-        if let Err(why) = self.post("/v1/flags", body.to_string().into_bytes()).await {
+        if let Err(why) = self.post("/v1/flags", &body).await {
             log::warn!("the note of a flag call that Waldo refused stays: {why}");
         }
     }
@@ -193,28 +188,19 @@ impl Recorder {
         let answer: &RawValue = serde_json::from_slice(body).map_err(no_json)?;
         // The daemon keeps no more than this either; what is left out here does not even reach it.
         let outcome = answer::outcome(of.call, answer, Beside::default())?;
-        let told = serde_json::to_vec(&AnswerBody {
+        let told = AnswerBody {
             source: "gateway",
             path: of.path,
             status: status.as_u16(),
             answer: &RawValue::from_string(outcome).map_err(no_json)?,
             flag_noted,
-        })
-        .map_err(no_json)?;
-        self.post("/v1/answers", told).await
+        };
+        self.post("/v1/answers", &told).await
     }
 
-    async fn post(&self, path: &str, body: Vec<u8>) -> Result<(), NotRecorded> {
-        let fault = |fault| NotRecorded::NoDaemon(self.control.to_string(), fault);
-        let request = client::post(path, body).map_err(fault)?;
-        let answer = client::exchange(&self.control, request, RECORD_WITHIN)
-            .await
-            .map_err(fault)?;
-        if answer.status.is_success() {
-            Ok(())
-        } else {
-            Err(NotRecorded::Refused(answer.status))
-        }
+    async fn post(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<(), NotRecorded> {
+        let _: IgnoredAny = self.daemon.post(path, body, Duration::ZERO).await?;
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, TryStreamExt as _};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use super::words::Cause;
 use super::world::Onboarding;
 use super::{Inner, dashboard, document};
 use crate::door::problem::json_bytes;
-use crate::door::{BodyError, BodyLimits, Code, Hosts, Problem, Routes, read_body};
+use crate::door::{BodyError, BodyLimits, Code, Hosts, Problem, Routes, is_foreign, read_body};
 
 /// Bytes of a JSON body.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -94,7 +94,7 @@ async fn answer(inner: &Arc<Inner>, hosts: &Hosts, call: Call) -> Reply {
         let why = "this door does not answer for that host name";
         return Problem::new(Code::MisdirectedRequest, why).into();
     }
-    if !matches!(call.method, Method::GET | Method::HEAD) && !same_origin(&call.headers) {
+    if !matches!(call.method, Method::GET | Method::HEAD) && is_foreign(&call.headers) {
         let why = "pages of other sites may not call this door";
         return Problem::new(Code::ForeignOrigin, why).into();
     }
@@ -106,19 +106,6 @@ async fn answer(inner: &Arc<Inner>, hosts: &Hosts, call: Call) -> Reply {
         Ok(reply) => reply,
         Err(error) => error.into(),
     }
-}
-
-/// A browser says from which site a page calls; programs say nothing.
-fn same_origin(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return true;
-    };
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
-    own.is_some_and(|host| {
-        origin
-            .to_str()
-            .is_ok_and(|origin| origin.eq_ignore_ascii_case(&format!("http://{host}")))
-    })
 }
 
 async fn api(inner: &Inner, call: Call) -> Result<Reply, ApiError> {
