@@ -8,6 +8,7 @@ mod body;
 mod code;
 mod conn;
 mod host;
+pub mod page;
 pub mod problem;
 mod room;
 mod socket;

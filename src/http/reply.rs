@@ -6,6 +6,7 @@ use serde::Serialize;
 use warp::reply::Response as Reply;
 
 use crate::domain::Seq;
+pub use crate::door::page::none_match;
 pub use crate::door::problem::{bytes, json_bytes};
 pub use crate::door::{Code, Problem};
 use crate::store::{BackupError, StoreError};
@@ -81,35 +82,10 @@ pub fn json<T: Serialize>(value: &T, seq: Seq) -> Reply {
     reply
 }
 
-/// Whether `If-None-Match` names the tag, or any.
-#[must_use]
-pub fn none_match(headers: &http::HeaderMap, etag: &str) -> bool {
-    headers
-        .get_all(http::header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-        .any(|tag| tag == etag || tag == "*")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::header::RETRY_AFTER;
-
-    #[test]
-    fn if_none_match_takes_lists_weak_tags_and_any() {
-        let headers = |value: &'static str| {
-            let mut headers = http::HeaderMap::new();
-            headers.insert(http::header::IF_NONE_MATCH, HeaderValue::from_static(value));
-            headers
-        };
-        assert!(none_match(&headers("\"1.2\""), "\"1.2\""));
-        assert!(none_match(&headers("\"0.1\", W/\"1.2\""), "\"1.2\""));
-        assert!(none_match(&headers("*"), "\"1.2\""));
-        assert!(!none_match(&headers("\"1.3\""), "\"1.2\""));
-    }
 
     #[test]
     fn a_full_queue_is_a_503_that_says_when_to_come_back() {

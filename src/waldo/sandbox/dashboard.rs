@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -15,16 +14,22 @@ use super::Inner;
 use super::api::{Call, Stuff, Trouble};
 use super::errors::ApiError;
 use super::world::Decision;
-use crate::door::problem::{bytes, json_bytes};
+use crate::door::page::Asset;
+use crate::door::problem::json_bytes;
 use crate::door::{BodyLimits, Code, Problem, read_body};
 
-const PAGE: &str = include_str!("page.html");
-const SCRIPT: &str = include_str!("app.js");
-const STYLE: &str = include_str!("app.css");
-
-/// Nothing but our own script and style, no frame around it, no address but ours.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+const PAGE: Asset = Asset {
+    name: "page.html",
+    text: include_str!("page.html"),
+};
+const SCRIPT: Asset = Asset {
+    name: "app.js",
+    text: include_str!("app.js"),
+};
+const STYLE: Asset = Asset {
+    name: "app.css",
+    text: include_str!("app.css"),
+};
 
 /// The longest that `/sandbox/idle` waits, in seconds.
 const MAX_WAIT_SECONDS: f64 = 600.0;
@@ -75,9 +80,9 @@ async fn route(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
         };
     let ok = |value| Ok(json_bytes(StatusCode::OK, &value));
     match path.as_slice() {
-        [""] | ["sandbox"] | ["sandbox", ""] => Ok(page("text/html; charset=utf-8", PAGE)),
-        ["sandbox", "app.js"] => Ok(page("text/javascript; charset=utf-8", SCRIPT)),
-        ["sandbox", "app.css"] => Ok(page("text/css; charset=utf-8", STYLE)),
+        [""] | ["sandbox"] | ["sandbox", ""] => Ok(PAGE.answer(&call.headers)),
+        ["sandbox", "app.js"] => Ok(SCRIPT.answer(&call.headers)),
+        ["sandbox", "app.css"] => Ok(STYLE.answer(&call.headers)),
         ["sandbox", "customers"] => ok(inner.world().customers(number("last", usize::MAX)?)),
         ["sandbox", "requests"] => ok(inner.world().requests(number("last", usize::MAX)?)),
         ["sandbox", "deliveries"] => {
@@ -100,20 +105,6 @@ async fn route(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
         ["sandbox", "trouble"] => trouble(inner, call.body).await,
         _ => Err(Problem::not_found("there is no such path")),
     }
-}
-
-fn page(kind: &'static str, text: &'static str) -> Reply {
-    let mut reply = bytes(StatusCode::OK, kind, text);
-    let headers = reply.headers_mut();
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (HeaderName::from_static("x-content-type-options"), "nosniff"),
-        (HeaderName::from_static("referrer-policy"), "no-referrer"),
-        (CACHE_CONTROL, "no-store"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    reply
 }
 
 async fn idle(inner: &Inner, wait: &str) -> Result<Reply, Problem> {
