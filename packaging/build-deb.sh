@@ -42,7 +42,7 @@ rm -rf "$parts" && mkdir -p "$parts/man" "$parts/completions" "$to"
 [ "$(grep -cE '^(data_dir|path) = "/' "$parts/config.toml")" = 2 ] || die "packaging/config.toml has lost its keys"
 "$program" --config "$parts/config.toml" config show >/dev/null
 
-# The licences of every crate that is in the program, each text once.
+# The licences of every crate that is in the program, each text once, and that of the page's chart library.
 crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
 cargo tree --locked --edges normal --prefix none --format '{p}: {l}' | sed 's/ (\*)$//' | sort -u |
   grep -v '^waldo-syncd ' >"$parts/crates"
@@ -55,6 +55,8 @@ cargo tree --locked --edges normal --prefix none --format '{p}: {l}' | sed 's/ (
     printf '\n\n=== %s\n\n' "$(basename "$(dirname "$text")")"
     cat "$text"
   done
+  printf '\n\n=== uPlot, in the status page\n\n'
+  cat src/http/page/vendor/uPlot.LICENSE
 } >"$parts/third-party-licences"
 [ "$(grep -c '^=== ' "$parts/third-party-licences")" -gt 20 ] || die "the licences of the crates were not found"
 

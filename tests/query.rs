@@ -7,6 +7,8 @@ mod common;
 mod customers;
 #[path = "query/lists.rs"]
 mod lists;
+#[path = "query/page.rs"]
+mod page;
 #[path = "query/protocol.rs"]
 mod protocol;
 #[path = "query/requests.rs"]

@@ -7,6 +7,7 @@ pub mod errands;
 mod feed;
 mod health;
 mod ingest;
+mod page;
 mod params;
 mod paths;
 mod query;

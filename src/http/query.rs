@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, HeaderName,
-    HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_SECURITY_POLICY,
+    HeaderName, HeaderValue, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
@@ -19,7 +19,7 @@ use super::errands::Errands;
 use super::params::Params;
 use super::paths::matched;
 use super::reply::{Code, Problem};
-use super::{customers, feed, health, requests, stream};
+use super::{customers, feed, health, page, requests, stream};
 use crate::domain::Seq;
 use crate::door::{Hosts, Peer, Routes};
 use crate::metrics::Metrics;
@@ -70,21 +70,25 @@ type Answer = BoxFuture<'static, Result<Reply, Problem>>;
 pub(super) struct Path {
     pub(super) form: &'static str,
     pub(super) takes: &'static [&'static str],
+    /// Whether it answers those who show no token, too: it has nothing of the store.
+    is_open: bool,
     answer: fn(Arc<Query>, String, Params, Asked) -> Answer,
 }
 
 macro_rules! paths {
-    ($($form:literal [$($takes:literal),*] => $answer:path;)+) => {
+    (open: $is_open:literal; $($form:literal [$($takes:literal),*] => $answer:path;)+) => {
         &[$(Path {
             form: $form,
             takes: &["minSeq", $($takes),*],
+            is_open: $is_open,
             answer: |query, id, params, asked| Box::pin($answer(query, id, params, asked)),
         }),+]
     };
 }
 
-/// Everything that is served; the first form that fits answers. `openapi` describes the same list.
+/// Everything that programs are served; the first form that fits answers. `openapi` describes the same list.
 pub(super) const PATHS: &[Path] = paths! {
+    open: false;
     "/v1/customers" ["status", "kyc", "flagged", "externalId", "evaluation", "updatedAfter", "sort", "order",
         "limit", "cursor"] => customers::list;
     "/v1/customers/{customerId}" ["asOf", "asOfSeq"] => customers::one;
@@ -101,6 +105,13 @@ pub(super) const PATHS: &[Path] = paths! {
     "/healthz" [] => health::healthz;
     "/readyz" [] => health::readyz;
     "/metrics" [] => health::metrics;
+};
+
+/// The page for people, which shows what the paths above give.
+const PAGE: &[Path] = paths! {
+    open: true;
+    "/" [] => page::file;
+    "/page/{file}" [] => page::file;
 };
 
 /// The routes of the door.
@@ -122,6 +133,7 @@ pub fn routes(query: Arc<Query>) -> Routes {
             async move {
                 let found = PATHS
                     .iter()
+                    .chain(PAGE)
                     .find_map(|known| Some((known, matched(known.form, path.as_str())?)));
                 query.answer(found, asked).await
             }
@@ -152,6 +164,12 @@ impl Query {
             CROSS_ORIGIN_RESOURCE_POLICY,
             HeaderValue::from_static("same-origin"),
         );
+        // Whoever opens an answer in a browser, a payload say, sees it and runs nothing.
+        headers
+            .entry(CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static(
+                "default-src 'none'; frame-ancestors 'none'",
+            ));
         if !self.cors_origins.is_empty() {
             headers.insert(VARY, HeaderValue::from_static("Origin"));
         }
@@ -184,9 +202,9 @@ impl Query {
         if asked.method != Method::GET && asked.method != Method::HEAD {
             return Err(Problem::method_not_allowed("GET, HEAD"));
         }
-        if self.tokens.as_ref().is_some_and(|tokens| {
-            !asked.headers.contains_key(AUTHORIZATION) || !tokens.admit_header(&asked.headers)
-        }) {
+        let is_open = found.is_some_and(|(path, _)| path.is_open);
+        let refuses = |tokens: &Secrets| !tokens.admit_header(&asked.headers);
+        if !is_open && self.tokens.as_ref().is_some_and(refuses) {
             return Err(Problem::unauthorized());
         }
         let (path, id) = found.ok_or_else(|| Problem::not_found("there is no such path"))?;
