@@ -19,8 +19,9 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
 use super::StoreError;
+use super::check::check_open;
 use super::leash::{Leash, Stint};
-use super::maintain::{Progress, check_open};
+use super::maintain::Progress;
 use super::manifest::{Backup, Manifest, folder_of, name_at, sync_folder};
 use super::rows::{seq, uint};
 use super::schema::{self, APPLICATION_ID, DirectoryLock, FILE_NAME, SCHEMA_VERSION, wal_path};

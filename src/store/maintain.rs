@@ -1,4 +1,4 @@
-//! Work on the file as a whole: `check` and `rebuild`.
+//! `rebuild`: the log folded again.
 
 use std::path::Path;
 
@@ -10,45 +10,13 @@ use super::rows::{seq, uint};
 use super::schema::{
     self, DirectoryLock, FILE_NAME, PROJECTIONS, Role, connect, inspect, projections_sql, scratch,
 };
-use crate::domain::{Chain, Digest, RULES_VERSION, Seq, Timestamp};
+use crate::domain::{RULES_VERSION, Seq};
 
 /// Told how far a long work is: done, of.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// How many events are looked at between two tellings.
-const TELL_EVERY: u64 = 10_000;
-
-/// What the ingest door keeps of a body over its limit: 4 KiB, or all that a smaller limit would have let in (from 1 KiB).
-const BEGINNING_BYTES: std::ops::RangeInclusive<usize> = 1024..=4096;
-
 /// How often `rebuild --diff` tries to meet a daemon that projects on.
 const MAX_CHASES: usize = 200;
-
-/// What `check` found.
-#[derive(Clone, Debug)]
-pub struct CheckReport {
-    /// Events in the log.
-    pub events: u64,
-    /// The first event in the log.
-    pub first: Option<Seq>,
-    /// The last event in the log.
-    pub last: Option<Seq>,
-    /// The end of the chain.
-    pub head: Chain,
-    /// Events whose payload was taken out; their digests still stand in the chain.
-    pub without_payload: u64,
-    /// Events whose body was too large: of these only the beginning is there, which no digest can prove.
-    pub truncated: u64,
-    /// How far the projections are.
-    pub projected: Seq,
-    /// The event at which a given head was found.
-    pub head_found_at: Option<Seq>,
-    /// What is wrong, at most so many as one check lists.
-    pub faults: Vec<String>,
-}
-
-/// Faults listed by one check; what is damaged beyond that is not listed one by one.
-pub const MAX_FAULTS: usize = 100;
 
 /// One row that folding again gives differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,128 +27,6 @@ pub struct Difference {
     pub only_before: u64,
     /// Rows only in what folding again gives.
     pub only_after: u64,
-}
-
-/// Checks a file: SQLite's own structure, and that no event was altered, removed or inserted. Works beside a daemon.
-///
-/// # Errors
-/// When the file cannot be opened or read, or is not ours.
-pub fn check_file(
-    path: &Path,
-    head: Option<Chain>,
-    progress: Progress<'_>,
-) -> Result<CheckReport, StoreError> {
-    check_open(&inspect(path)?, path, head, progress)
-}
-
-/// The check on a connection that may be ended from outside.
-pub(super) fn check_open(
-    connection: &Connection,
-    path: &Path,
-    head: Option<Chain>,
-    progress: Progress<'_>,
-) -> Result<CheckReport, StoreError> {
-    schema::recognise(connection, path)?;
-    let snapshot = connection.unchecked_transaction()?;
-    let mut faults = integrity(&snapshot)?;
-    let total = snapshot
-        .query_row("SELECT coalesce(max(seq), 0) FROM log", [], |row| {
-            row.get(0)
-        })
-        .map(uint)?;
-    let projected = snapshot
-        .query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))
-        .map(seq)?;
-    let mut report = CheckReport {
-        events: 0,
-        first: None,
-        last: None,
-        head: Chain::GENESIS,
-        without_payload: 0,
-        truncated: 0,
-        projected,
-        head_found_at: None,
-        faults: Vec::new(),
-    };
-    let mut statement = snapshot
-        .prepare("SELECT seq, received_at, digest, chain, size, payload FROM log ORDER BY seq")?;
-    let mut found = statement.query([])?;
-    let mut expected = Seq::START.next();
-    while let Some(row) = found.next()? {
-        let at = seq(row.get(0)?);
-        let digest = Digest(row.get(2)?);
-        let link = Chain(row.get(3)?);
-        let size = uint(row.get(4)?);
-        let mut fault = |text: String| {
-            if faults.len() < MAX_FAULTS {
-                faults.push(text);
-            }
-        };
-        if at != expected {
-            fault(format!("event {expected} is missing: event {at} follows"));
-        }
-        match row.get_ref(5)?.as_blob_or_null().unwrap_or_default() {
-            None => report.without_payload += 1,
-            // Of a body that was too large only the beginning is kept, under the digest of the whole: it is told apart,
-            // and a length that no door keeps is a fault.
-            Some(body) if body.len() as u64 != size => {
-                report.truncated += 1;
-                if !BEGINNING_BYTES.contains(&body.len()) {
-                    fault(format!(
-                        "event {at}: the payload has not the length that was kept"
-                    ));
-                }
-            }
-            Some(body) if Digest::of(body) != digest => {
-                fault(format!("event {at}: the payload does not have its digest"));
-            }
-            Some(_) => {}
-        }
-        if report.head.link(at, Timestamp(row.get(1)?), &digest) != link {
-            fault(format!(
-                "event {at}: the chain is broken; it or an event before it was altered"
-            ));
-        }
-        // What follows is judged by what stands here, so that one fault is told once.
-        report.head = link;
-        report.first = report.first.or(Some(at));
-        report.last = Some(at);
-        if head == Some(link) {
-            report.head_found_at = Some(at);
-        }
-        report.events += 1;
-        expected = at.next();
-        if report.events.is_multiple_of(TELL_EVERY) {
-            progress(report.events, total);
-        }
-    }
-    progress(report.events, total);
-    if projected.0 > total {
-        faults.push(format!(
-            "the projections are at event {projected}, the log ends at {total}"
-        ));
-    }
-    if let Some(head) =
-        head.filter(|head| report.head_found_at.is_none() && *head != Chain::GENESIS)
-    {
-        faults.push(format!(
-            "the log does not contain the head {head}: it was cut or rewritten"
-        ));
-    }
-    report.faults = faults;
-    Ok(report)
-}
-
-fn integrity(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MAX_FAULTS})"))?;
-    let lines = statement
-        .query_map([], |row| row.get::<_, String>(0))?
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(lines
-        .into_iter()
-        .filter(|line| line != "ok")
-        .map(|line| format!("SQLite: {line}"))
-        .collect())
 }
 
 /// Folds the log of a data directory again and tells what differs; unless it is only to tell, puts the fresh tables in

@@ -9,6 +9,7 @@
 
 mod backup;
 mod backups;
+mod check;
 mod checkpoint;
 mod customers;
 mod erase;
@@ -42,13 +43,14 @@ use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestam
 
 pub use backup::{BackupError, backup_file};
 pub use backups::Backups;
+pub use check::{CheckReport, check_file};
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
 pub use erase::{Certificate, erase_file, reapply_erasures};
 pub use erased::{ERASED_FILE, ErasedEvent, HashedId};
 pub use export::{Exported, Exports, export_file, newest_event};
 pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
-pub use maintain::{CheckReport, Difference, Progress, check_file, rebuild_file};
+pub use maintain::{Difference, Progress, rebuild_file};
 pub use manifest::{Backup, Manifest, folder_of, keep_newest, newest_in, sync_folder};
 pub use prune::{Pruned, prune_file};
 pub use requests::{RequestFilter, RequestRow};

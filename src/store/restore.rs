@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
 use super::backup::{Header, stand_alone};
+use super::check::{CheckReport, check_file};
 use super::erase::reapply_erasures;
 use super::erased::ERASED_FILE;
-use super::maintain::{CheckReport, Progress, check_file, fold_again};
+use super::maintain::{Progress, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
 use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, wal_path};
 use crate::domain::{Chain, Digest, Seq, Timestamp};
