@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::file::{bar, must_exist, tell};
 use super::item::Item;
@@ -163,18 +163,16 @@ impl Lines {
             write!(out, "{}\r\n", columns.join(","))?;
         }
         let mut take = |thing: Exported| -> Result<(), CliError> {
-            let json = match &thing {
-                Exported::Event(view) => serde_json::to_string(view),
-                Exported::Customer(customer) => serde_json::to_string(customer),
+            let raw: serde_json::Result<Box<RawValue>> = match &thing {
+                Exported::Event(view) => serde_json::from_slice(&view.to_json()),
+                Exported::Customer(customer) => to_raw_value(customer),
                 Exported::Request(row) => {
                     let request = &row.request;
                     let view = request.view(now(), self.give_up_after_ms, row.events.clone());
-                    serde_json::to_string(&view)
+                    to_raw_value(&view)
                 }
             };
-            let raw = json
-                .and_then(RawValue::from_string)
-                .map_err(|error| CliError::Failed(error.to_string()))?;
+            let raw = raw.map_err(|error| CliError::Failed(error.to_string()))?;
             let item = Item::of(&raw);
             match self.columns {
                 Some(columns) => write!(out, "{}\r\n", csv_line(item.line(), columns))?,

@@ -122,7 +122,7 @@ macro_rules! hash_newtype {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                f.write_str(hex_digits(&self.0, &mut [0; 64]))
             }
         }
 
@@ -144,7 +144,7 @@ macro_rules! hash_newtype {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(hex_digits(&self.0, &mut [0; 64]))
             }
         }
 
@@ -155,6 +155,13 @@ macro_rules! hash_newtype {
             }
         }
     };
+}
+
+/// The digits, without a text of their own on the heap: a page of the feed has two thousand hashes.
+fn hex_digits<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
+    // Both lengths are right, and hex digits are text.
+    let _ = hex::encode_to_slice(bytes, digits);
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 hash_newtype! {

@@ -9,7 +9,8 @@ use warp::reply::Response as Reply;
 
 use super::params::{Params, order};
 use super::query::{Asked, Query};
-use super::reply::{self, Listing, Problem, SEQ_HEADER};
+use super::reply::{self, Problem, SEQ_HEADER};
+use crate::domain::view::{EventView, Shown};
 use crate::domain::{Disposition, Origin, Seq, Source};
 use crate::store::{At, Feed, FeedFilter, Order};
 
@@ -48,13 +49,8 @@ pub(super) async fn list(
         Duration::from_secs(wait),
     )
     .await?;
-    Ok(reply::json(
-        &Listing {
-            items: &page.value.items,
-            next: page.value.next,
-        },
-        page.seq,
-    ))
+    let items = page.value.items.iter().map(|shown| shown.json.as_slice());
+    Ok(reply::written_list(items, &page.value.next, page.seq))
 }
 
 /// Takes the parameters that say which events are wanted.
@@ -77,13 +73,13 @@ async fn follow(
     order: Order,
     limit: usize,
     wait: Duration,
-) -> Result<At<Feed>, Problem> {
+) -> Result<At<Feed<Arc<Shown>>>, Problem> {
     let deadline = Instant::now() + wait;
     let mut stop = query.stop.clone();
     loop {
         let page = query
             .store
-            .events(filter.clone(), after, order, limit)
+            .shown_events(filter.clone(), after, order, limit)
             .await?;
         let left = deadline.saturating_duration_since(Instant::now());
         if !page.value.items.is_empty() || left.is_zero() || order == Order::Descending {
@@ -113,13 +109,9 @@ pub(super) async fn of_customer(
         return Err(Problem::not_found("no event names such a customer").at(seq));
     };
     let next = feed.more.then(|| super::params::cursor("seq", feed.next));
-    Ok(reply::json(
-        &Listing {
-            items: &feed.items,
-            next,
-        },
-        seq,
-    ))
+    let items: Vec<_> = feed.items.iter().map(EventView::to_json).collect();
+    let items = items.iter().map(Vec::as_slice);
+    Ok(reply::written_list(items, &next, seq))
 }
 
 pub(super) async fn one(
@@ -130,7 +122,7 @@ pub(super) async fn one(
 ) -> Result<Reply, Problem> {
     let At { seq, value } = query.store.event(number(&id)?).await?;
     let event = value.ok_or_else(|| Problem::not_found("there is no such event").at(seq))?;
-    Ok(reply::json(&event, seq))
+    Ok(reply::written(event.to_json(), seq))
 }
 
 pub(super) async fn payload(

@@ -82,6 +82,41 @@ pub fn json<T: Serialize>(value: &T, seq: Seq) -> Reply {
     reply
 }
 
+/// JSON that is written already, and the point it was read at.
+#[must_use]
+pub fn written(json: Vec<u8>, seq: Seq) -> Reply {
+    let mut reply = bytes(StatusCode::OK, "application/json", json);
+    reply
+        .headers_mut()
+        .insert(SEQ_HEADER, HeaderValue::from(seq.0));
+    reply
+}
+
+/// A part of a list whose items are written already.
+#[must_use]
+pub fn written_list<'a>(
+    items: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+    next: &impl Serialize,
+    seq: Seq,
+) -> Reply {
+    let length: usize = items.clone().map(|item| item.len() + 1).sum();
+    let mut body = Vec::with_capacity(length + 64);
+    body.extend_from_slice(b"{\"items\":[");
+    for (at, item) in items.enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(item);
+    }
+    body.extend_from_slice(b"],\"next\":");
+    // A number, a text or nothing.
+    if serde_json::to_writer(&mut body, next).is_err() {
+        body.extend_from_slice(b"null");
+    }
+    body.push(b'}');
+    written(body, seq)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

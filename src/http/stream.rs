@@ -3,6 +3,7 @@
 //! Invariant: a reader gets every event that matches, once and in order, however slow it is: what it has not taken yet
 //! waits in the file, not in memory.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::params::Params;
 use super::query::{Asked, Query};
 use super::reply::Problem;
 use crate::domain::Seq;
-use crate::domain::view::EventView;
+use crate::domain::view::Shown;
 use crate::store::{FeedFilter, Order, PageLimit};
 
 /// What is read ahead for one reader.
@@ -36,7 +37,7 @@ struct Reader {
     query: Arc<Query>,
     filter: FeedFilter,
     after: Seq,
-    ahead: VecDeque<EventView>,
+    ahead: VecDeque<Arc<Shown>>,
 }
 
 pub(super) async fn events(
@@ -79,7 +80,7 @@ impl Reader {
             let store = &self.query.store;
             let filter = self.filter.clone();
             let page = store
-                .events(filter, Some(self.after), Order::Ascending, READ_AHEAD)
+                .shown_events(filter, Some(self.after), Order::Ascending, READ_AHEAD)
                 .await;
             let page = page
                 .inspect_err(|error| log::warn!("a stream ended: {error}"))
@@ -95,20 +96,25 @@ impl Reader {
                 }
             }
         }
-        self.ahead.pop_front().map(|view| event(&view))
+        self.ahead.pop_front().map(|shown| event(&shown))
     }
 }
 
-fn event(view: &EventView) -> Event {
-    let reading = view.event.reading.as_ref().ok();
-    let name = reading
-        .and_then(|reading| reading.event.as_deref())
-        .unwrap_or("message");
-    // Both end a line of the stream, and neither stands in JSON but as white space.
-    let line = |text: &str| text.replace(['\r', '\n'], " ");
-    let data = serde_json::to_string(view).unwrap_or_default();
+fn event(shown: &Shown) -> Event {
+    let name = shown.event.as_deref().unwrap_or("message");
+    let data = String::from_utf8_lossy(&shown.json);
     Event::default()
-        .id(view.event.seq.to_string())
+        .id(shown.seq.to_string())
         .event(line(name))
         .data(line(&data))
+}
+
+/// On one line: an end of a line would end that of the stream, and stands in JSON only as white space.
+fn line(text: &str) -> Cow<'_, str> {
+    let ends_line = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    if text.as_bytes().iter().any(ends_line) {
+        text.replace(['\r', '\n'], " ").into()
+    } else {
+        text.into()
+    }
 }

@@ -1,11 +1,13 @@
 //! The read side of the log: events by seq, with filters, in either direction.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::project::read_event;
 use super::rows::{self, Link, follow, int, load_customer, load_request, seq, uint};
 use super::{At, Store, StoreError};
-use crate::domain::view::EventView;
+use crate::domain::view::{EventView, Shown};
 use crate::domain::{Chain, Disposition, Evidence, Origin, Seq, Source};
 
 /// Events looked at in one go before the connection is given back; a filter that matches little goes on from there.
@@ -54,9 +56,9 @@ pub struct FeedFilter {
 
 /// A page of the feed.
 #[derive(Clone, Debug)]
-pub struct Feed {
-    /// The events.
-    pub items: Vec<EventView>,
+pub struct Feed<T = EventView> {
+    /// The events, in the form that was asked for.
+    pub items: Vec<T>,
     /// Where to go on: everything between `after` and this was looked at.
     pub next: Seq,
     /// Whether there is, or may be, more in that direction.
@@ -78,24 +80,61 @@ impl Store {
         order: Order,
         limit: impl Into<PageLimit>,
     ) -> Result<At<Feed>, StoreError> {
+        self.page(filter, after, order, limit.into(), |view| view)
+            .await
+    }
+
+    /// The same page as it is shown. News that many ask for at once are read and written once for all of them.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn shown_events(
+        &self,
+        filter: FeedFilter,
+        after: Option<Seq>,
+        order: Order,
+        limit: impl Into<PageLimit>,
+    ) -> Result<At<Feed<Arc<Shown>>>, StoreError> {
         let limit = limit.into();
-        let mut items = Vec::new();
+        if let (Some(after), Order::Ascending) = (after, order)
+            && let Some(found) = self.news(&filter, after, limit)?
+        {
+            return Ok(found);
+        }
+        self.page(filter, after, order, limit, |view| {
+            Arc::new(Shown::from(&view))
+        })
+        .await
+    }
+
+    async fn page<T: Send + 'static>(
+        &self,
+        filter: FeedFilter,
+        after: Option<Seq>,
+        order: Order,
+        limit: PageLimit,
+        form: fn(EventView) -> T,
+    ) -> Result<At<Feed<T>>, StoreError> {
+        let mut basket = Basket::new(limit);
         let mut from = after;
         let mut round = 1;
         loop {
-            let left = limit.after(&items);
             let asked = filter.clone();
             let page = self
-                .read(move |connection| scan(connection, &asked, from, order, left))
+                .read(move |connection| {
+                    let (next, more) =
+                        scan_into(&mut basket, form, connection, &asked, from, order)?;
+                    Ok((basket, next, more))
+                })
                 .await?;
-            items.extend(page.value.items);
-            let (next, more) = (page.value.next, page.value.more);
-            if !more || limit.is_reached(&items) || round == SCAN_ROUNDS {
+            let (filled, next, more) = page.value;
+            if !more || filled.is_full() || round == SCAN_ROUNDS {
                 return Ok(At {
                     seq: page.seq,
-                    value: Feed { items, next, more },
+                    value: filled.feed(next, more),
                 });
             }
+            basket = filled;
             from = Some(next);
             round += 1;
         }
@@ -175,24 +214,47 @@ impl From<usize> for PageLimit {
     }
 }
 
-impl PageLimit {
-    fn after(self, items: &[EventView]) -> Self {
+/// What a page has been filled with.
+pub(super) struct Basket<T> {
+    items: Vec<T>,
+    /// Of payloads.
+    bytes: usize,
+    last: Option<Seq>,
+    limit: PageLimit,
+}
+
+impl<T> Basket<T> {
+    pub(super) fn new(limit: PageLimit) -> Self {
         Self {
-            items: self.items - items.len(),
-            bytes: self.bytes.saturating_sub(bytes_of(items)),
+            items: Vec::new(),
+            bytes: 0,
+            last: None,
+            limit,
         }
     }
 
-    fn is_reached(self, items: &[EventView]) -> bool {
-        items.len() >= self.items || bytes_of(items) >= self.bytes
+    pub(super) fn put(&mut self, at: Seq, bytes: usize, item: T) {
+        self.bytes += bytes;
+        self.last = Some(at);
+        self.items.push(item);
     }
-}
 
-fn bytes_of(items: &[EventView]) -> usize {
-    items
-        .iter()
-        .map(|view| view.payload.as_ref().map_or(0, Vec::len))
-        .sum()
+    fn put_as(&mut self, form: fn(EventView) -> T, view: EventView) {
+        let bytes = view.payload.as_ref().map_or(0, Vec::len);
+        self.put(view.event.seq, bytes, form(view));
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.items.len() >= self.limit.items || self.bytes >= self.limit.bytes
+    }
+
+    pub(super) fn feed(self, next: Seq, more: bool) -> Feed<T> {
+        Feed {
+            items: self.items,
+            next,
+            more,
+        }
+    }
 }
 
 pub(super) fn scan(
@@ -202,11 +264,27 @@ pub(super) fn scan(
     order: Order,
     limit: PageLimit,
 ) -> Result<Feed, StoreError> {
-    let tail =
-        seq(connection.query_row("SELECT projected_seq FROM projection", [], |row| row.get(0))?);
+    let mut basket = Basket::new(limit);
+    let (next, more) = scan_into(&mut basket, |view| view, connection, filter, after, order)?;
+    Ok(basket.feed(next, more))
+}
+
+/// Fills a page, and tells where to go on and whether there is, or may be, more.
+fn scan_into<T>(
+    basket: &mut Basket<T>,
+    form: fn(EventView) -> T,
+    connection: &Connection,
+    filter: &FeedFilter,
+    after: Option<Seq>,
+    order: Order,
+) -> Result<(Seq, bool), StoreError> {
+    let tail = connection
+        .prepare_cached("SELECT projected_seq FROM projection")?
+        .query_row([], |row| row.get(0))
+        .map(seq)?;
     match linked(connection, filter, after, order)? {
-        Some(seqs) => scan_linked(connection, filter, seqs, (after, tail), order, limit),
-        None => scan_log(connection, filter, (after, tail), order, limit),
+        Some(seqs) => scan_linked(basket, form, connection, filter, seqs, (after, tail), order),
+        None => scan_log(basket, form, connection, filter, (after, tail), order),
     }
 }
 
@@ -245,45 +323,37 @@ fn linked(
     Ok(Some(seqs))
 }
 
-fn scan_linked(
+fn scan_linked<T>(
+    basket: &mut Basket<T>,
+    form: fn(EventView) -> T,
     connection: &Connection,
     filter: &FeedFilter,
     seqs: Vec<Seq>,
     (after, tail): (Option<Seq>, Seq),
     order: Order,
-    limit: PageLimit,
-) -> Result<Feed, StoreError> {
-    let mut items = Vec::new();
+) -> Result<(Seq, bool), StoreError> {
     for at in seqs {
         let Some(event) = load(connection, at)? else {
             continue;
         };
         if filter.matches(&event) {
-            items.push(event);
+            basket.put_as(form, event);
         }
-        if limit.is_reached(&items) {
-            return Ok(Feed {
-                items,
-                next: at,
-                more: true,
-            });
+        if basket.is_full() {
+            return Ok((at, true));
         }
     }
-    let next = end(after, tail, order, items.last());
-    Ok(Feed {
-        items,
-        next,
-        more: false,
-    })
+    Ok((end(after, tail, order, basket.last), false))
 }
 
-fn scan_log(
+fn scan_log<T>(
+    basket: &mut Basket<T>,
+    form: fn(EventView) -> T,
     connection: &Connection,
     filter: &FeedFilter,
     (after, tail): (Option<Seq>, Seq),
     order: Order,
-    limit: PageLimit,
-) -> Result<Feed, StoreError> {
+) -> Result<(Seq, bool), StoreError> {
     // The window keeps a filter that matches nothing from walking the whole log at once.
     let (low, high, direction) = match order {
         Order::Ascending => {
@@ -309,46 +379,34 @@ fn scan_log(
         filter.origin.map(Origin::code),
         filter.disposition.map(Disposition::code),
         filter.source.map(Source::code),
-        int(limit.items as u64),
+        int((basket.limit.items - basket.items.len()) as u64),
     ])?;
-    let mut items = Vec::new();
     while let Some(row) = found.next()? {
         let event = view(connection, row)?;
         let at = event.event.seq;
-        items.push(event);
-        if limit.is_reached(&items) {
-            return Ok(Feed {
-                items,
-                next: at,
-                more: true,
-            });
+        basket.put_as(form, event);
+        if basket.is_full() {
+            return Ok((at, true));
         }
     }
     let (next, at_end) = match order {
         Order::Ascending => (Seq(high).max(after.unwrap_or_default()), high >= tail.0),
-        Order::Descending if low == 0 => (end(after, tail, order, items.last()), true),
+        Order::Descending if low == 0 => (end(after, tail, order, basket.last), true),
         Order::Descending => (Seq(low + 1), false),
     };
-    Ok(Feed {
-        items,
-        next,
-        more: !at_end,
-    })
+    Ok((next, !at_end))
 }
 
 /// Where to go on when there is nothing more in that direction.
-fn end(after: Option<Seq>, tail: Seq, order: Order, last: Option<&EventView>) -> Seq {
+fn end(after: Option<Seq>, tail: Seq, order: Order, last: Option<Seq>) -> Seq {
     match order {
         Order::Ascending => tail.max(after.unwrap_or_default()),
-        Order::Descending => last
-            .map(|event| event.event.seq)
-            .or(after)
-            .unwrap_or_default(),
+        Order::Descending => last.or(after).unwrap_or_default(),
     }
 }
 
 impl FeedFilter {
-    fn matches(&self, view: &EventView) -> bool {
+    pub(super) fn matches(&self, view: &EventView) -> bool {
         let reading = view.event.reading.as_ref().ok();
         let named = |name: &String| {
             reading

@@ -20,6 +20,7 @@ mod leash;
 mod lists;
 mod maintain;
 mod manifest;
+mod news;
 mod project;
 mod prune;
 mod readers;
@@ -58,6 +59,7 @@ pub use restore::{RestoreError, Restored, restore_file};
 pub use schema::{DirectoryLock, FILE_NAME};
 pub use stats::{Stats, StatsBucket};
 
+use news::News;
 use readers::Readers;
 use writer::{Command, Health};
 
@@ -277,6 +279,7 @@ struct Inner {
     points: Arc<Points>,
     commands: std::sync::mpsc::Sender<Command>,
     readers: Readers,
+    news: News,
     backups: Arc<Backups>,
     /// Erasures go one after the other, for they share a list.
     erasing: tokio::sync::Mutex<()>,
@@ -318,6 +321,7 @@ impl Store {
             points,
             commands,
             readers,
+            news: News::default(),
             erasing: tokio::sync::Mutex::default(),
         };
         Ok((

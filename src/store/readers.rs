@@ -148,7 +148,8 @@ impl Store {
         self.read(longer).await
     }
 
-    fn read_now<T>(
+    /// Runs a read of a few rows at once, on this thread and waiting for nobody.
+    pub(super) fn read_now<T>(
         &self,
         ask: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<At<T>, StoreError> {

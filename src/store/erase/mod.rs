@@ -101,6 +101,7 @@ impl Store {
             may_fold_again: false,
         };
         let result = self.take_out(wanted).await;
+        inner.news.forget();
         let At {
             seq: head_seq,
             value: head,
