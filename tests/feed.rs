@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "feed/crowd.rs"]
+mod crowd;
 #[path = "feed/stream.rs"]
 mod stream;
 

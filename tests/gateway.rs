@@ -18,6 +18,9 @@ mod outbound;
 #[path = "gateway/recording.rs"]
 mod recording;
 
+use std::time::Duration;
+
+use common::place::poll;
 use common::upstream::{Reply, Seen, Upstream};
 use common::{Daemon, Place};
 
@@ -64,6 +67,14 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
                 .ok()
         })
         .sum()
+}
+
+/// Waits until the outbound role has told of so many: it does so every 2 s.
+#[track_caller]
+fn await_metric(daemon: &Daemon, name: &str, number: u64) {
+    poll(name, Duration::from_secs(30), || {
+        (metric(daemon, name) == number).then_some(())
+    });
 }
 
 fn ok(_: &Seen) -> Reply {

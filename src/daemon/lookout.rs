@@ -1,11 +1,9 @@
 //! What runs beside the doors: the watchdog, the head of the chain in the log, and a look-out for silence.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::now;
 use crate::domain::coverage::silent_since;
-use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::systemd;
 
@@ -49,7 +47,6 @@ pub(super) async fn feed_watchdog(store: Store) {
 /// Warns once when requests wait and no webhook has come for too long, and tells when webhooks come again.
 pub(super) async fn look_out_for_silence(
     store: Store,
-    metrics: Arc<Metrics>,
     silence_after: Duration,
     give_up_after: Duration,
 ) {
@@ -57,7 +54,7 @@ pub(super) async fn look_out_for_silence(
     let mut warned = None;
     loop {
         tokio::time::sleep((silence_after / 4).clamp(LOOK_EVERY.0, LOOK_EVERY.1)).await;
-        let stats = match store.stats(now(), ms(give_up_after)).await {
+        let stats = match store.census(now(), ms(give_up_after)).await {
             Ok(stats) => stats.value,
             Err(error) => {
                 log::debug!("silence cannot be looked for: {error}");
@@ -65,7 +62,6 @@ pub(super) async fn look_out_for_silence(
             }
         };
         let since = silent_since(now(), after_ms, stats.waiting_since, stats.last_webhook_at);
-        metrics.silence.set(since.is_some().into());
         match (since, warned) {
             (Some(since), None) => log::warn!(
                 "no webhook has come since {since} although requests wait: is the URL on Waldo's dashboard right, is \

@@ -23,7 +23,9 @@ use tokio::task::JoinSet;
 use crate::config::{Config, ConfigError, Environment, Loaded, WaldoConfig};
 use crate::door::{self, BodyLimits, Door, DoorMetrics, Hosts, Limits, Routes};
 use crate::http::errands::Errands;
-use crate::http::{Control, Ingest, MAX_WAITING, Query, Refusals, Secrets, Senders, webhook_path};
+use crate::http::{
+    Control, Ingest, LargeRoom, MAX_WAITING, Query, Refusals, Secrets, Senders, webhook_path,
+};
 use crate::metrics::Metrics;
 use crate::store::{Options, Store, StoreError};
 use crate::systemd;
@@ -257,6 +259,7 @@ impl Shared<'_> {
             ),
             errands: Arc::clone(&self.errands),
             silence_after: self.config.requests.silence_after,
+            large_room: LargeRoom::default(),
             stop: self.stopped.clone(),
         })
     }

@@ -15,11 +15,10 @@ use super::files::write_whole;
 use super::sockets::{Socket, gateway_socket, inherited_sockets};
 use super::{DaemonError, limits, on_signal, open_doors_warnings};
 use crate::config::{Config, Environment, Loaded};
-use crate::door::{Door, DoorMetrics, Hosts, Limits};
-use crate::metrics::Metrics;
+use crate::door::{Door, Hosts, Limits};
 use crate::systemd;
 use crate::waldo::reconciler::{self, Settings};
-use crate::waldo::{Api, Daemon, Gateway, Login, Recorder, Times, Upstream};
+use crate::waldo::{Api, Counted, Daemon, Gateway, Login, Recorder, Times, Upstream};
 
 /// What `outbound` is told beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +45,6 @@ pub async fn run(
         config,
         environment,
         control: control.display().to_string(),
-        metrics: Arc::default(),
     };
     let socket = gateway_socket(config, &mut inherited_sockets()?)?;
     let outbound = Outbound::open(parts, socket, &mut warnings)?;
@@ -104,7 +102,6 @@ pub(super) struct Parts<'a> {
     pub(super) environment: &'a Environment,
     /// The path of the control socket.
     pub(super) control: String,
-    pub(super) metrics: Arc<Metrics>,
 }
 
 /// The role, ready to run: a gateway if one is configured, a reconciler that asks where there are credentials.
@@ -118,13 +115,13 @@ struct Reconciler {
     daemon: Daemon,
     api: Option<Api>,
     settings: Settings,
-    metrics: Arc<Metrics>,
+    counted: Arc<Counted>,
 }
 
 struct OpenGateway {
     socket: Socket,
     gateway: Arc<Gateway>,
-    metrics: Arc<DoorMetrics>,
+    counted: Arc<Counted>,
 }
 
 impl Outbound {
@@ -135,6 +132,7 @@ impl Outbound {
         warnings: &mut Vec<String>,
     ) -> Result<Self, DaemonError> {
         let config = parts.config;
+        let counted = Arc::new(Counted::default());
         let credentials = config.waldo.credentials(parts.environment, warnings)?;
         if socket.is_none() && credentials.is_none() {
             return Err(DaemonError::NothingOutbound);
@@ -149,7 +147,7 @@ impl Outbound {
                 look_every: Settings::look_every(config.requests.deadline),
                 gateway: socket.as_ref().map(|socket| socket.address.clone()),
             },
-            metrics: Arc::clone(&parts.metrics),
+            counted: Arc::clone(&counted),
         };
         if reconciler.api.is_none() {
             warnings.push(
@@ -161,8 +159,8 @@ impl Outbound {
             gateway: Arc::new(Gateway::new(
                 upstream,
                 login,
-                Recorder::new(&parts.control, Arc::clone(&parts.metrics)),
-                parts.metrics,
+                Recorder::new(&parts.control, Arc::clone(&counted)),
+                Arc::clone(&counted),
                 Hosts {
                     names: Vec::new(),
                     address: socket.tcp().map(|address| address.ip()),
@@ -170,7 +168,7 @@ impl Outbound {
                 config.limits.max_connections,
             )),
             socket,
-            metrics: Arc::default(),
+            counted,
         });
         Ok(Self {
             gateway,
@@ -185,12 +183,6 @@ impl Outbound {
         Some(gateway.socket.address.clone())
     }
 
-    /// What the gateway's door counts.
-    pub(super) fn door_metrics(&self) -> Option<Arc<DoorMetrics>> {
-        let gateway = self.gateway.as_ref()?;
-        Some(Arc::clone(&gateway.metrics))
-    }
-
     /// Works until `stop` is true and what was begun is finished.
     pub(super) async fn run(self, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
@@ -201,13 +193,13 @@ impl Outbound {
             daemon,
             api,
             settings,
-            metrics,
+            counted,
         } = self.reconciler;
         tasks.spawn(reconciler::run(
             daemon,
             api,
             settings,
-            metrics,
+            counted,
             stop.clone(),
         ));
         let mut stopped = stop;
@@ -231,7 +223,12 @@ impl OpenGateway {
             let _ = stopped.wait_for(|stop| *stop).await;
             Instant::now() + drain
         };
-        let door = Door::new("gateway", self.socket.listener, limits, self.metrics);
+        let door = Door::new(
+            "gateway",
+            self.socket.listener,
+            limits,
+            Arc::clone(&self.counted.door),
+        );
         let ((), deadline) = tokio::join!(door.serve(self.gateway.service(), stop), deadline);
         let left = deadline.saturating_duration_since(Instant::now());
         self.gateway.finish(left).await;

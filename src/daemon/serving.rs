@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::outbound::{Outbound, Parts};
-use super::samples::{DoorSamples, StoreSamples};
+use super::samples;
 use super::sandbox::{self, OpenSandbox};
 use super::secrets::{ensure_secrets, follow_secrets};
 use super::sockets::{Socket, Sockets};
@@ -80,7 +80,6 @@ impl Serving {
                 config: &config,
                 environment: from.environment,
                 control: doors.control.clone().unwrap_or_default(),
-                metrics: Arc::clone(&metrics),
             };
             let socket = sockets.gateway.take();
             Some(Outbound::open(parts, socket, &mut warnings)?)
@@ -106,11 +105,8 @@ impl Serving {
             control_stopped,
             &mut warnings,
         )?;
-        metrics.sample(Arc::new(StoreSamples(from.store.clone())));
-        let gateway = outbound.as_ref().and_then(Outbound::door_metrics);
-        open.metrics
-            .extend(gateway.map(|metrics| ("gateway", metrics)));
-        metrics.sample(Arc::new(DoorSamples(std::mem::take(&mut open.metrics))));
+        let door_metrics = std::mem::take(&mut open.metrics);
+        samples::register(&metrics, from.store, door_metrics, &errands);
         warnings.extend(open_doors_warnings(&config));
         for warning in &warnings {
             log::warn!("{warning}");
@@ -124,7 +120,7 @@ impl Serving {
             let options = sandbox::beside(&ingest, &webhook_path(&known.current));
             tokio::spawn(sandbox.serve(options, stopped))
         });
-        let helpers = helpers(from, &config, &metrics, secrets);
+        let helpers = helpers(from, &config, secrets);
         Ok(Self {
             doors,
             config,
@@ -214,12 +210,7 @@ async fn run_beside(
 }
 
 /// What runs beside the doors.
-fn helpers(
-    from: &From<'_>,
-    config: &Config,
-    metrics: &Arc<Metrics>,
-    secrets: Secrets,
-) -> JoinSet<()> {
+fn helpers(from: &From<'_>, config: &Config, secrets: Secrets) -> JoinSet<()> {
     let store = from.store;
     let mut helpers = JoinSet::new();
     helpers.spawn(follow_secrets(
@@ -235,7 +226,6 @@ fn helpers(
     }
     helpers.spawn(lookout::look_out_for_silence(
         store.clone(),
-        Arc::clone(metrics),
         config.requests.silence_after,
         config.requests.give_up_after,
     ));

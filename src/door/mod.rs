@@ -8,6 +8,7 @@ mod body;
 mod code;
 mod conn;
 mod host;
+mod numbers;
 pub mod page;
 pub mod problem;
 mod room;
@@ -40,6 +41,7 @@ pub use body::{BodyError, BodyLimits, KEPT_BYTES, read_body};
 pub use code::Code;
 pub use conn::RequestBody;
 pub use host::{Hosts, is_foreign};
+pub use numbers::{DoorMetrics, DoorNumber};
 pub use problem::Problem;
 
 use conn::{AnswerBody, BoxError, Conn};
@@ -159,33 +161,6 @@ pub struct PeerCredentials {
     pub gid: u32,
 }
 
-/// What a door counts. All but `connections` only grow.
-#[derive(Debug, Default)]
-pub struct DoorMetrics {
-    /// Open now.
-    pub connections: AtomicU64,
-    /// Accepted so far, those still waiting for room too.
-    pub accepted: AtomicU64,
-    /// Failed accepts, mostly for want of file descriptors.
-    pub accept_errors: AtomicU64,
-    /// Closed to make room.
-    pub evicted: AtomicU64,
-    /// Closed because a head was not whole in time.
-    pub head_timeouts: AtomicU64,
-    /// Closed because no request came in time.
-    pub idle_timeouts: AtomicU64,
-    /// Closed because a handler waited too long for a byte of a body (its own deadline is not counted here).
-    pub body_timeouts: AtomicU64,
-    /// Closed because the client did not take its answer in time.
-    pub write_timeouts: AtomicU64,
-    /// Answered 400 or 431 by the door itself (not those that hyper could not parse at all).
-    pub refused: AtomicU64,
-    /// Cut off at the end of a stop's time.
-    pub aborted: AtomicU64,
-    /// Handlers that panicked.
-    pub panicked: AtomicU64,
-}
-
 fn add_one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -236,6 +211,9 @@ impl Door {
         limits: Limits,
         metrics: Arc<DoorMetrics>,
     ) -> Self {
+        let max_connections = u64::try_from(limits.max_connections).unwrap_or(u64::MAX);
+        let shown = &metrics.max_connections;
+        shown.store(max_connections, Ordering::Relaxed);
         Self {
             name,
             listener,

@@ -116,7 +116,7 @@ impl Room {
                         back_off = BACK_OFF.0;
                         add_one(&self.shared.metrics.accepted);
                         if self.tasks.len() >= self.limits.max_connections {
-                            self.quiet_full.warn(self.name, "all connections are taken, closing idle ones");
+                            self.quiet_full.warn(&self.shared.metrics.unlogged, self.name, "all connections are taken, closing idle ones");
                             self.make_room();
                         }
                         waiting = Some(arrival);
@@ -124,7 +124,7 @@ impl Room {
                     Err(error) => {
                         add_one(&self.shared.metrics.accept_errors);
                         if !is_of_one_client(&error) {
-                            self.quiet_accept.warn(self.name, &format!("cannot accept: {error}"));
+                            self.quiet_accept.warn(&self.shared.metrics.unlogged, self.name, &format!("cannot accept: {error}"));
                             self.make_room();
                             paused = Some(Instant::now() + back_off);
                             back_off = (back_off * 2).min(BACK_OFF.1);
@@ -309,9 +309,10 @@ struct Quiet {
 }
 
 impl Quiet {
-    fn warn(&mut self, name: &str, text: &str) {
+    fn warn(&mut self, unlogged: &AtomicU64, name: &str, text: &str) {
         if self.said_at.is_some_and(|at| at.elapsed() < LOG_EVERY) {
             self.unsaid += 1;
+            add_one(unlogged);
             return;
         }
         warn!("{name}: {text} (and {} times unsaid before)", self.unsaid);

@@ -3,7 +3,7 @@
 //!
 //! Invariants: an errand is handed out once; every errand ends, if only because nobody reports on it any longer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -117,6 +117,23 @@ pub struct Outbound {
     pub last_poll_at: Option<Timestamp>,
     /// What keeps it from its work.
     pub trouble: Option<String>,
+    /// What it has counted since its start; shown among the metrics only.
+    #[serde(skip_serializing)]
+    pub counted: OutboundCounted,
+}
+
+/// What the process that speaks to Waldo counts, by names. Only those that the daemon knows are shown.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundCounted {
+    /// Calls through the gateway by the kind of status of their answer.
+    pub gateway_calls: BTreeMap<String, u64>,
+    /// Answers of Waldo's that were to be recorded, by whether they were.
+    pub gateway_answers: BTreeMap<String, u64>,
+    /// Overdue requests that Waldo was asked about, by what came of it.
+    pub polls: BTreeMap<String, u64>,
+    /// What the gateway's door counts.
+    pub door: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -152,6 +169,11 @@ struct State {
     outbound: Outbound,
     /// Why it does nothing any longer, where it ran in this process.
     ended: Option<String>,
+    /// When it last told of itself.
+    met_at: Option<Instant>,
+    /// Errands that have ended, by whether they were done.
+    done: u64,
+    failed: u64,
 }
 
 /// Why an errand is not taken.
@@ -227,6 +249,7 @@ impl Errands {
     pub fn meet(&self, outbound: Outbound) {
         let mut state = self.state();
         state.asked_at = Some(Instant::now());
+        state.met_at = Some(Instant::now());
         state.outbound = outbound;
     }
 
@@ -294,6 +317,11 @@ impl Errands {
             }
         }
         kept.report = Report { drift, ..report };
+        match kept.progress {
+            Progress::Done => state.done += 1,
+            Progress::Failed => state.failed += 1,
+            Progress::Queued | Progress::Running => {}
+        }
         drop(state);
         self.changed.notify_waiters();
         true
@@ -338,6 +366,42 @@ impl Errands {
         }
         state.is_outbound_there().then(|| state.outbound.clone())
     }
+
+    /// What it last told, and how long ago; `None` when none ever did. It may be gone.
+    pub fn last_told(&self) -> Option<(Outbound, Duration)> {
+        let state = self.state();
+        let met_at = state.met_at?;
+        Some((state.outbound.clone(), met_at.elapsed()))
+    }
+
+    /// How many errands wait, are under way, were done and have failed since the start.
+    pub fn numbers(&self) -> ErrandNumbers {
+        let mut state = self.state();
+        state.give_up_silent();
+        let standing = |progress| {
+            let of = state.kept.iter().filter(|kept| kept.progress == progress);
+            of.count() as u64
+        };
+        ErrandNumbers {
+            queued: standing(Progress::Queued),
+            running: standing(Progress::Running),
+            done: state.done,
+            failed: state.failed,
+        }
+    }
+}
+
+/// How many errands there are and were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrandNumbers {
+    /// Nobody has come for them yet.
+    pub queued: u64,
+    /// Being run.
+    pub running: u64,
+    /// Done since the start.
+    pub done: u64,
+    /// Given up since the start.
+    pub failed: u64,
 }
 
 /// One question for errands that has no answer yet.
@@ -370,6 +434,7 @@ impl State {
                 kept.progress = Progress::Failed;
                 kept.report.detail = Some("the outbound process has gone silent".to_owned());
                 kept.report.finished = true;
+                self.failed += 1;
             }
         }
     }

@@ -12,6 +12,7 @@ use super::query::{Asked, Query};
 use super::reply::{self, Problem, SEQ_HEADER};
 use crate::domain::view::{EventView, Shown};
 use crate::domain::{Disposition, Origin, Seq, Source};
+use crate::metrics::Present;
 use crate::store::{At, Feed, FeedFilter, Order};
 
 /// How long a reader may wait for news, in seconds.
@@ -76,6 +77,7 @@ async fn follow(
 ) -> Result<At<Feed<Arc<Shown>>>, Problem> {
     let deadline = Instant::now() + wait;
     let mut stop = query.stop.clone();
+    let mut waiting = None;
     loop {
         let page = query
             .store
@@ -86,6 +88,7 @@ async fn follow(
             return Ok(page);
         }
         after = Some(page.value.next);
+        waiting.get_or_insert_with(|| Present::among(&query.metrics.long_polls));
         let moved = query.store.wait_projected(page.value.next.next(), left);
         tokio::select! {
             // An error is the end of the waiting time: the next round answers with what there is.

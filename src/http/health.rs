@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::HeaderValue;
 use serde_json::{Value, json};
 use warp::reply::Response as Reply;
 
 use super::params::Params;
 use super::query::{Asked, Query};
-use super::reply::{self, Code, Problem, SEQ_HEADER};
+use super::reply::{self, Code, Problem};
 use crate::clock::now;
 use crate::domain::coverage::{COVERAGE_DAYS, silent_since};
 use crate::domain::{Seq, State, Timestamp};
@@ -120,7 +118,7 @@ fn last_backup(last: Option<Backup>) -> Value {
 
 impl Query {
     /// Since when webhooks have been silent although requests wait, if for too long.
-    fn silent_since(&self, now: Timestamp, stats: &Stats) -> Option<Timestamp> {
+    pub(super) fn silent_since(&self, now: Timestamp, stats: &Stats) -> Option<Timestamp> {
         let after = i64::try_from(self.silence_after.as_millis()).unwrap_or(i64::MAX);
         silent_since(now, after, stats.waiting_since, stats.last_webhook_at)
     }
@@ -164,22 +162,4 @@ pub(super) async fn readyz(
         &json!({ "status": "ready", "details": details }),
         query.store.projected(),
     ))
-}
-
-pub(super) async fn metrics(
-    query: Arc<Query>,
-    _: String,
-    _: Params,
-    _: Asked,
-) -> Result<Reply, Problem> {
-    let text = query.metrics.text();
-    let mut reply = reply::bytes(
-        StatusCode::OK,
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        text,
-    );
-    reply
-        .headers_mut()
-        .insert(SEQ_HEADER, HeaderValue::from(query.store.projected().0));
-    Ok(reply)
 }

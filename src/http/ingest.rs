@@ -211,7 +211,7 @@ impl Ingest {
     }
 
     fn refused(&self, form: &Form, address: Option<IpAddr>) -> Problem {
-        self.refusals.note(address);
+        self.refusals.note(address, &self.metrics);
         match form {
             Form::Path(_) => Problem::not_found("there is nothing here"),
             Form::Header => Problem::unauthorized(),
@@ -220,7 +220,7 @@ impl Ingest {
 }
 
 impl Refusals {
-    fn note(&self, address: Option<IpAddr>) {
+    fn note(&self, address: Option<IpAddr>, metrics: &Metrics) {
         let unlogged = self.unlogged.fetch_add(1, Ordering::Relaxed) + 1;
         let now = crate::clock::now().0;
         let logged_at = self.logged_at_ms.load(Ordering::Relaxed);
@@ -240,6 +240,8 @@ impl Refusals {
             log::warn!(
                 "ingest: refused {unlogged} deliveries without a valid secret, signature or sender, the last from {peer}"
             );
+        } else {
+            metrics.unlogged_refusals.inc();
         }
     }
 }

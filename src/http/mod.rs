@@ -7,6 +7,7 @@ pub mod errands;
 mod feed;
 mod health;
 mod ingest;
+mod metrics;
 mod page;
 mod params;
 mod paths;
@@ -19,6 +20,7 @@ pub use auth::{Secrets, Senders, Signature};
 pub use control::{Control, MAX_WAITING, routes as control_routes};
 pub use ingest::{Ingest, Refusals, routes as ingest_routes};
 pub use query::{Query, routes as query_routes};
+pub use stream::LargeRoom;
 
 /// The path at which a webhook with this secret is taken.
 #[must_use]

@@ -19,7 +19,8 @@ use super::errands::Errands;
 use super::params::Params;
 use super::paths::matched;
 use super::reply::{Code, Problem};
-use super::{customers, feed, health, page, requests, stream};
+use super::stream::LargeRoom;
+use super::{customers, feed, health, metrics, page, requests, stream};
 use crate::domain::Seq;
 use crate::door::{Hosts, Peer, Routes};
 use crate::metrics::Metrics;
@@ -52,6 +53,8 @@ pub struct Query {
     pub silence_after: Duration,
     /// Deliveries and bytes that may wait for the writer.
     pub queue_limits: (usize, u64),
+    /// Room for large events on their way to readers of the stream.
+    pub large_room: LargeRoom,
     /// True when the daemon stops: nobody waits for news any longer.
     pub stop: tokio::sync::watch::Receiver<bool>,
 }
@@ -104,7 +107,7 @@ pub(super) const PATHS: &[Path] = paths! {
     "/v1/stats" [] => health::stats;
     "/healthz" [] => health::healthz;
     "/readyz" [] => health::readyz;
-    "/metrics" [] => health::metrics;
+    "/metrics" [] => metrics::answer;
 };
 
 /// The page for people, which shows what the paths above give.

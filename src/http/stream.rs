@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::unfold;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::Reply as _;
 use warp::reply::Response as Reply;
 use warp::sse::{self, Event};
@@ -20,17 +21,36 @@ use super::query::{Asked, Query};
 use super::reply::Problem;
 use crate::domain::Seq;
 use crate::domain::view::Shown;
+use crate::metrics::Present;
 use crate::store::{FeedFilter, Order, PageLimit};
 
-/// What is read ahead for one reader.
+/// What is read ahead for one reader. With the text that is on its way to it, this is what a reader that takes nothing
+/// costs.
 const READ_AHEAD: PageLimit = PageLimit {
-    items: 50,
-    bytes: 128 * 1024,
+    items: 32,
+    bytes: LARGE_BYTES,
 };
+/// From this size on an event is read only when there is room for it.
+const LARGE_BYTES: usize = 32 * 1024;
+/// Room for large events on their way to all readers, in KiB of payload. One that is larger takes all of it.
+const LARGE_ROOM_KIB: u32 = 32 * 1024;
+/// How long a reader waits for room. Then its stream ends; it comes back with the id of the last event it had.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
 /// A comment line goes out after this much silence, so that proxies and readers see that the stream lives.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// How long the tail is waited for before it is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Room for large events that all readers share: those who do not take theirs are cut off by the door in time, and
+/// meanwhile hold no more than this.
+#[derive(Clone, Debug)]
+pub struct LargeRoom(Arc<Semaphore>);
+
+impl Default for LargeRoom {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LARGE_ROOM_KIB as usize)))
+    }
+}
 
 /// One reader's place in the feed.
 struct Reader {
@@ -38,6 +58,11 @@ struct Reader {
     filter: FeedFilter,
     after: Seq,
     ahead: VecDeque<Arc<Shown>>,
+    /// Bytes of a large event that comes next.
+    large: Option<usize>,
+    /// Held until the reader asks for what comes after a large event, so until it has taken that.
+    room_taken: Option<OwnedSemaphorePermit>,
+    _present: Present,
 }
 
 pub(super) async fn events(
@@ -57,10 +82,13 @@ pub(super) async fn events(
     let resumed = resumed.map_err(|_| Problem::bad_parameter("Last-Event-ID", "expected a seq"))?;
     let after = Seq(resumed.or(asked_after).unwrap_or(0));
     let reader = Reader {
+        _present: Present::among(&query.metrics.streams),
         query,
         filter,
         after,
         ahead: VecDeque::new(),
+        large: None,
+        room_taken: None,
     };
     let events = unfold(reader, |mut reader| async {
         let event = reader.next().await?;
@@ -75,19 +103,17 @@ pub(super) async fn events(
 impl Reader {
     /// The next event; `None` ends the stream, and the reader comes back with the id of the last one it had.
     async fn next(&mut self) -> Option<Event> {
+        self.room_taken = None;
         let mut stop = self.query.stop.clone();
         while self.ahead.is_empty() {
-            let store = &self.query.store;
-            let filter = self.filter.clone();
-            let page = store
-                .shown_events(filter, Some(self.after), Order::Ascending, READ_AHEAD)
-                .await;
-            let page = page
-                .inspect_err(|error| log::warn!("a stream ended: {error}"))
-                .ok()?;
-            self.after = page.value.next;
-            self.ahead.extend(page.value.items);
-            if self.ahead.is_empty() {
+            if let Some(bytes) = self.large.take() {
+                self.room_taken = Some(self.room(bytes).await?);
+                self.read(PageLimit { items: 1, bytes }).await?;
+            } else {
+                self.read(READ_AHEAD).await?;
+            }
+            if self.ahead.is_empty() && self.large.is_none() {
+                let store = &self.query.store;
                 tokio::select! {
                     // An error is the end of the waiting time: the next round looks again.
                     _ = store.wait_projected(self.after.next(), LOOK_EVERY) => {}
@@ -97,6 +123,38 @@ impl Reader {
             }
         }
         self.ahead.pop_front().map(|shown| event(&shown))
+    }
+
+    /// Reads on. A large event for which no room was taken is left in the file, and only its size is noted.
+    async fn read(&mut self, limit: PageLimit) -> Option<()> {
+        let store = &self.query.store;
+        let filter = self.filter.clone();
+        let page = store
+            .shown_events(filter, Some(self.after), Order::Ascending, limit)
+            .await;
+        let page = page
+            .inspect_err(|error| log::warn!("a stream ended: {error}"))
+            .ok()?
+            .value;
+        self.after = page.next;
+        for shown in page.items {
+            let bytes = shown.json.len();
+            if bytes >= LARGE_BYTES && self.room_taken.is_none() {
+                self.after = Seq(shown.seq.0.saturating_sub(1));
+                self.large = Some(bytes);
+                break;
+            }
+            self.ahead.push_back(shown);
+        }
+        Some(())
+    }
+
+    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(LARGE_ROOM_KIB);
+        let room = Arc::clone(&self.query.large_room.0);
+        let waiting = room.acquire_many_owned(kib.min(LARGE_ROOM_KIB));
+        // It is never closed.
+        tokio::time::timeout(ROOM_WITHIN, waiting).await.ok()?.ok()
     }
 }
 

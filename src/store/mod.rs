@@ -11,6 +11,7 @@ mod backup;
 mod backups;
 mod check;
 mod checkpoint;
+mod counted;
 mod customers;
 mod erase;
 mod erased;
@@ -45,6 +46,7 @@ use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestam
 pub use backup::{BackupError, backup_file};
 pub use backups::Backups;
 pub use check::{CheckReport, check_file};
+pub use counted::Counted;
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
 pub use erase::{Certificate, erase_file, reapply_erasures};
 pub use erased::{ERASED_FILE, ErasedEvent, HashedId};
@@ -259,6 +261,7 @@ pub(crate) struct Queue {
 /// The points that the writer publishes.
 #[derive(Debug)]
 pub(crate) struct Points {
+    counted: Arc<Counted>,
     durable: AtomicU64,
     projected: watch::Sender<Seq>,
     health: watch::Sender<Health>,
@@ -536,6 +539,31 @@ impl Store {
             Ok(Ok(answer)) => answer,
             _ => Err(StoreError::NoAnswer),
         }
+    }
+
+    /// What the store counts of its own work.
+    #[must_use]
+    pub fn counted(&self) -> &Counted {
+        &self.inner.points.counted
+    }
+
+    /// The version of SQLite that is built in.
+    #[must_use]
+    pub fn sqlite_version() -> &'static str {
+        rusqlite::version()
+    }
+
+    /// How the store was opened, its limits among it.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// Bytes that are free for this process where the file is; `None` where the system does not tell.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.inner.options.directory).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// What waits for the writer: deliveries and bytes.

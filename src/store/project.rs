@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::StoreError;
+use super::counted::Counted;
 use super::rows::{
     self, int, load_customer, load_request, load_seen, request_by_key, save_customer, save_request,
     seq, to_json, uint,
@@ -89,6 +91,8 @@ pub struct Projector {
     room: usize,
     /// Whether no rows were at hand when the slice began.
     fresh: bool,
+    /// Where slices are counted.
+    counted: Arc<Counted>,
 }
 
 /// What a slice adds up, written at its end.
@@ -137,7 +141,14 @@ impl Projector {
             halt: None,
             room: MAX_ROWS_AT_HAND,
             fresh: true,
+            counted: Arc::default(),
         })
+    }
+
+    /// Counts its slices there too.
+    pub fn counting(mut self, counted: &Arc<Counted>) -> Self {
+        self.counted = Arc::clone(counted);
+        self
     }
 
     /// The newest event whose effects are in the rows.
@@ -229,6 +240,7 @@ impl Projector {
         limits: SliceLimits,
         appends_wait: &dyn Fn() -> bool,
     ) -> Result<Folded, StoreError> {
+        let began = Instant::now();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut sums = Sums::default();
         let folded = self.fold(&transaction, limits, appends_wait, &mut sums)?;
@@ -253,6 +265,7 @@ impl Projector {
                 sums.last_webhook_at.map(|at| at.0)
             ])?;
         transaction.commit()?;
+        self.counted.slice(&sums, began.elapsed());
         Ok(Folded::UpTo(projected))
     }
 
@@ -407,6 +420,14 @@ impl Projector {
 impl Sums {
     pub(super) fn add(&mut self, kind: &'static str, word: String, number: i64) {
         *self.counts.entry((kind, word)).or_default() += number;
+    }
+
+    /// The events among what was added up, by what the rules made of them.
+    pub(super) fn dispositions(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts
+            .iter()
+            .filter(|((kind, _), _)| *kind == "disposition")
+            .filter_map(|((_, word), number)| Some((word.as_str(), u64::try_from(*number).ok()?)))
     }
 
     pub(super) fn erased_key(&mut self, table: &'static str, key: u64) {

@@ -14,6 +14,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoint::{Checkpointer, truncate};
+use super::counted::Counted;
 use super::erase::{self, Taken, Wanted};
 use super::project::{Halt, Projector, SliceLimits};
 use super::prune::{Pruned, take_out};
@@ -133,8 +134,10 @@ impl Writer {
         commands: Receiver<Command>,
     ) -> Result<Self, StoreError> {
         let open = Open::with(connect(path, Role::Append)?, path)?;
-        let projector = Projector::resume(&open.rows)?;
+        let counted = Arc::new(Counted::default());
+        let projector = Projector::resume(&open.rows)?.counting(&counted);
         let points = Points {
+            counted,
             durable: AtomicU64::new(open.head.seq.0),
             projected: watch::Sender::new(projector.projected()),
             health: watch::Sender::default(),
@@ -236,7 +239,10 @@ impl Writer {
     }
 
     fn append(&mut self, batch: &mut Vec<Waiting>) {
+        let began = Instant::now();
         let result = self.try_append(batch);
+        let counted = &self.points.counted;
+        counted.commit(batch.len(), began.elapsed(), result.is_ok());
         let bytes = batch.iter().map(|(delivery, _)| delivery.body.len()).sum();
         self.queue.leave(batch.len(), bytes);
         match result {
@@ -413,7 +419,7 @@ impl Writer {
             self.points
                 .durable
                 .store(open.head.seq.0, Ordering::Release);
-            self.projector = Projector::resume(&open.rows)?;
+            self.projector = Projector::resume(&open.rows)?.counting(&self.points.counted);
             self.open = Some(open);
         }
         self.open

@@ -19,12 +19,12 @@ use tower_service::Service;
 
 use super::answers::{MAX_ERROR_BYTES, error_code};
 use super::body::{Body, Held, hold, whole};
+use super::counted::Counted;
 use super::login::{LOGIN_PATH, Login, LoginFault};
 use super::recording::{self, FlagCall, NotRecorded, RecordedCall, Recorder, recorded_call};
 use super::token::Token;
 use super::upstream::{CallError, Upstream};
 use crate::door::{Code, Hosts, Peer, Problem, RequestBody, is_foreign};
-use crate::metrics::{GatewayAnswer, Metrics};
 
 /// A request's body up to this size is held, so that the call can be made again with a fresh token.
 const HELD_BYTES: u64 = 64 * 1024;
@@ -37,7 +37,7 @@ pub struct Gateway {
     upstream: Upstream,
     login: Option<Login>,
     recorder: Recorder,
-    metrics: Arc<Metrics>,
+    counted: Arc<Counted>,
     hosts: Hosts,
     /// Places for calls that are finished whether or not their app waits.
     places: Arc<Semaphore>,
@@ -63,7 +63,7 @@ impl Gateway {
         upstream: Upstream,
         login: Option<Login>,
         recorder: Recorder,
-        metrics: Arc<Metrics>,
+        counted: Arc<Counted>,
         hosts: Hosts,
         max_calls: usize,
     ) -> Self {
@@ -72,7 +72,7 @@ impl Gateway {
             upstream,
             login,
             recorder,
-            metrics,
+            counted,
             hosts,
             places: Arc::new(Semaphore::new(max_calls)),
             all_places,
@@ -98,7 +98,7 @@ impl Gateway {
     }
 
     async fn answer(self: Arc<Self>, request: Request<RequestBody>) -> Response<Body> {
-        let metrics = Arc::clone(&self.metrics);
+        let counted = Arc::clone(&self.counted);
         let answer = match self.guard(&request) {
             Ok(()) => self.call(request).await,
             Err(problem) => Err(problem),
@@ -110,10 +110,7 @@ impl Gateway {
             400..=499 => "4xx",
             _ => "5xx",
         };
-        metrics
-            .gateway_calls
-            .get_or_create(&GatewayAnswer { status })
-            .inc();
+        counted.gateway_calls.add(status, 1);
         response
     }
 

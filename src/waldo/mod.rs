@@ -10,6 +10,7 @@ mod answers;
 pub mod api;
 pub mod body;
 mod connect;
+pub mod counted;
 pub mod daemon;
 pub mod gateway;
 pub mod login;
@@ -20,6 +21,7 @@ mod token;
 pub mod upstream;
 
 pub use api::{Api, ApiAnswer, ApiError};
+pub use counted::Counted;
 pub use daemon::Daemon;
 pub use gateway::{Gateway, GatewayService};
 pub use login::{Login, LoginFault};

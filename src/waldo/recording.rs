@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::counted::Counted;
 use super::daemon::{Daemon, DaemonFault};
 use crate::domain::answer::{self, Beside, Call, NoOutcome};
-use crate::metrics::{Metrics, Recorded};
 
 /// How long the daemon may take.
 const RECORD_WITHIN: Duration = Duration::from_secs(5);
@@ -107,16 +107,16 @@ pub struct FlagCall {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     daemon: Daemon,
-    metrics: Arc<Metrics>,
+    counted: Arc<Counted>,
 }
 
 impl Recorder {
     /// By the control socket at this path.
     #[must_use]
-    pub fn new(control: &str, metrics: Arc<Metrics>) -> Self {
+    pub fn new(control: &str, counted: Arc<Counted>) -> Self {
         Self {
             daemon: Daemon::new(control).that_answers_within(RECORD_WITHIN),
-            metrics,
+            counted,
         }
     }
 
@@ -160,17 +160,17 @@ impl Recorder {
     }
 
     fn count(&self, of: RecordedCall, outcome: &Result<(), NotRecorded>) {
-        let label = match outcome {
-            Ok(()) => Recorded { recorded: "yes" },
+        let recorded = match outcome {
+            Ok(()) => "yes",
             Err(why) => {
                 log::error!(
                     "an answer of Waldo's to {} was not recorded: {why}",
                     of.path
                 );
-                Recorded { recorded: "no" }
+                "no"
             }
         };
-        self.metrics.gateway_answers.get_or_create(&label).inc();
+        self.counted.gateway_answers.add(recorded, 1);
     }
 
     async fn tell(

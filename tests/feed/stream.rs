@@ -5,7 +5,7 @@ use crate::common::bodies::*;
 use crate::common::http::{Client, request};
 
 /// Opens the stream and leaves its head behind.
-fn open(daemon: &Daemon, target: &str, headers: &[(&str, &str)]) -> Client {
+pub fn open(daemon: &Daemon, target: &str, headers: &[(&str, &str)]) -> Client {
     let mut client = daemon.reader();
     client.send(&request("GET", target, headers, None)).unwrap();
     let status = client.line().unwrap();
@@ -26,10 +26,15 @@ fn open(daemon: &Daemon, target: &str, headers: &[(&str, &str)]) -> Client {
 
 /// The next event's id and name. It ends with an empty line, whatever the order of its lines; comments and the chunks'
 /// sizes are passed over.
-fn next(client: &mut Client) -> (u64, String) {
+pub fn next(client: &mut Client) -> (u64, String) {
+    try_next(client).expect("the stream goes on")
+}
+
+/// The same, or nothing when the stream has ended.
+pub fn try_next(client: &mut Client) -> Option<(u64, String)> {
     let (mut id, mut name, mut data) = (None, None, false);
     loop {
-        let line = client.line().unwrap();
+        let line = client.line().ok()?;
         if let Some(value) = line.strip_prefix("id:") {
             id = value.trim().parse().ok();
         } else if let Some(value) = line.strip_prefix("event:") {
@@ -38,7 +43,7 @@ fn next(client: &mut Client) -> (u64, String) {
             data = true;
         }
         if let (true, Some(id), Some(name)) = (data, id, name.clone()) {
-            return (id, name);
+            return Some((id, name));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::common::http::{chunked, request};
 use super::common::upstream::{Reply, Upstream};
-use super::{gateway, metric, ok};
+use super::{await_metric, gateway, ok};
 
 #[test]
 fn method_path_query_fields_and_body_go_on_unchanged() {
@@ -112,13 +112,15 @@ fn status_fields_and_body_come_back_unchanged() {
         (answer.status, answer.header("content-length")),
         (200, Some("4"))
     );
-    assert_eq!(
-        metric(&daemon, "waldo_syncd_gateway_calls_total{status=\"4xx\"}"),
-        1
+    await_metric(
+        &daemon,
+        "waldo_syncd_gateway_calls_total{status=\"4xx\"}",
+        1,
     );
-    assert_eq!(
-        metric(&daemon, "waldo_syncd_gateway_calls_total{status=\"5xx\"}"),
-        1
+    await_metric(
+        &daemon,
+        "waldo_syncd_gateway_calls_total{status=\"5xx\"}",
+        1,
     );
 }
 

@@ -6,7 +6,7 @@ use super::common::http::Client;
 use super::common::place::{EXIT_LIMIT, poll};
 use super::common::upstream::{Reply, Seen, Upstream};
 use super::common::{Daemon, Place};
-use super::{CREDENTIALS, ok};
+use super::{CREDENTIALS, await_metric, ok};
 
 /// `outbound` in a place of its own, with this control socket.
 #[track_caller]
@@ -53,6 +53,14 @@ fn a_process_of_its_own_records_by_the_daemons_control_socket() {
         apart.log()
     );
     assert_eq!(daemon.get("/v1/requests/r-apart").status, 200);
+    // Nobody serves that process's numbers but the daemon.
+    for (name, number) in [
+        ("gateway_calls_total{status=\"2xx\"}", 1),
+        ("gateway_answers_total{recorded=\"yes\"}", 1),
+        ("door_accepted_total{door=\"gateway\"}", 1),
+    ] {
+        await_metric(&daemon, &format!("waldo_syncd_{name}"), number);
+    }
     apart.stop();
     assert!(!apart.data().exists(), "it has no data");
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::common::http::{Client, request};
 use super::common::place::poll;
 use super::common::upstream::{Reply, Upstream};
-use super::{gateway, gateway_to, metric};
+use super::{await_metric, gateway, gateway_to, metric};
 
 const RECORDED: &str = "waldo-syncd-recorded";
 
@@ -46,12 +46,10 @@ fn the_requests_of_an_answer_are_known_the_moment_the_app_has_it() {
     }
     let events = daemon.get("/v1/events?source=gateway").text();
     assert!(!events.contains("person"), "{events}");
-    assert_eq!(
-        metric(
-            &daemon,
-            "waldo_syncd_gateway_answers_total{recorded=\"yes\"}"
-        ),
-        3
+    await_metric(
+        &daemon,
+        "waldo_syncd_gateway_answers_total{recorded=\"yes\"}",
+        3,
     );
     assert_eq!(upstream.last().header("accept-encoding"), Some("identity"));
 }
@@ -174,12 +172,10 @@ fn what_cannot_be_read_comes_through_and_says_that_it_was_not_recorded() {
     let log = daemon.log();
     assert_eq!(log.matches("was not recorded").count(), 5, "{log}");
     assert!(!log.contains("secret-in-answer"), "{log}");
-    assert_eq!(
-        metric(
-            &daemon,
-            "waldo_syncd_gateway_answers_total{recorded=\"no\"}"
-        ),
-        5
+    await_metric(
+        &daemon,
+        "waldo_syncd_gateway_answers_total{recorded=\"no\"}",
+        5,
     );
     assert!(daemon.get("/v1/events").items().is_empty());
 }
@@ -231,7 +227,13 @@ fn an_answer_is_recorded_though_its_app_hung_up() {
     was_asked.recv_timeout(Duration::from_secs(30)).unwrap();
     drop(app);
     poll("the end of the connection", Duration::from_secs(30), || {
-        (metric(&daemon, "waldo_syncd_door_connections{door=\"gateway\"}") == 0).then_some(())
+        let told = |name| {
+            metric(
+                &daemon,
+                &format!("waldo_syncd_door_{name}{{door=\"gateway\"}}"),
+            )
+        };
+        (told("accepted_total") == 1 && told("connections") == 0).then_some(())
     });
     answer.send(()).unwrap();
     poll("the request", Duration::from_secs(30), || {

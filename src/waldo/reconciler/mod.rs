@@ -21,8 +21,8 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::api::Api;
+use super::counted::Counted;
 use super::daemon::{Daemon, DaemonFault};
-use crate::metrics::{Metrics, Poll};
 use errand::{Errand, Listing, with_cursor};
 use pace::Schedule;
 use poll::{Polled, poll};
@@ -36,7 +36,7 @@ const PAGE: usize = 500;
 /// How long the daemon may hold a question for errands, in seconds.
 const ERRAND_WAIT: u64 = 30;
 /// How often the daemon is told that all is as before; well within what it takes for being away.
-const TELL_EVERY: Duration = Duration::from_secs(4);
+const TELL_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait before a daemon that is away is asked again.
 const AWAY_WAIT: Duration = Duration::from_secs(1);
 
@@ -65,26 +65,26 @@ pub async fn run(
     daemon: Daemon,
     api: Option<Api>,
     settings: Settings,
-    metrics: Arc<Metrics>,
+    counted: Arc<Counted>,
     mut stop: watch::Receiver<bool>,
 ) {
     let questions = api.map(|api| Questions::new(daemon.clone(), api, settings.at_once));
     let follow = async {
         match &questions {
-            Some(questions) => follow(questions, &settings, &metrics).await,
+            Some(questions) => follow(questions, &settings, &counted).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         () = follow => {}
         () = serve_errands(&daemon, questions.as_ref(), &settings) => {}
-        () = tell_condition(&daemon, questions.as_ref(), &settings) => {}
+        () = tell_condition(&daemon, questions.as_ref(), &settings, &counted) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
 }
 
 /// Asks about each overdue request when its turn comes.
-async fn follow(questions: &Questions, settings: &Settings, metrics: &Metrics) {
+async fn follow(questions: &Questions, settings: &Settings, counted: &Counted) {
     let mut schedule = Schedule::default();
     let mut clocks_told = false;
     loop {
@@ -109,7 +109,7 @@ async fn follow(questions: &Questions, settings: &Settings, metrics: &Metrics) {
             })
             .buffer_unordered(settings.at_once);
         while let Some((waiting, polled)) = asked.next().await {
-            metrics.polls.get_or_create(&outcome(&polled)).inc();
+            counted.polls.add(outcome(&polled), 1);
             match polled {
                 // A settled one is not overdue at the next look, and is forgotten then; unless the rules saw it otherwise.
                 Ok(_) => schedule.put_off(&waiting.request_id),
@@ -129,14 +129,12 @@ async fn follow(questions: &Questions, settings: &Settings, metrics: &Metrics) {
     }
 }
 
-fn outcome(polled: &Result<Polled, Fault>) -> Poll {
-    Poll {
-        outcome: match polled {
-            Ok(Polled::Settled) => "settled",
-            Ok(Polled::Waits) => "waits",
-            Ok(Polled::Unanswerable) => "unanswerable",
-            Err(_) => "failed",
-        },
+fn outcome(polled: &Result<Polled, Fault>) -> &'static str {
+    match polled {
+        Ok(Polled::Settled) => "settled",
+        Ok(Polled::Waits) => "waits",
+        Ok(Polled::Unanswerable) => "unanswerable",
+        Err(_) => "failed",
     }
 }
 
@@ -160,8 +158,13 @@ async fn overdue(daemon: &Daemon) -> Result<Vec<Waiting>, DaemonFault> {
     Ok(overdue)
 }
 
-/// Tells the daemon how it stands, every few seconds and at once when that changes.
-async fn tell_condition(daemon: &Daemon, questions: Option<&Questions>, settings: &Settings) {
+/// Tells the daemon how it stands and what was counted, every few seconds and at once when the former changes.
+async fn tell_condition(
+    daemon: &Daemon,
+    questions: Option<&Questions>,
+    settings: &Settings,
+    counted: &Counted,
+) {
     loop {
         let condition = questions.map(Questions::condition).unwrap_or_default();
         let body = json!({
@@ -169,6 +172,7 @@ async fn tell_condition(daemon: &Daemon, questions: Option<&Questions>, settings
             "polling": questions.is_some() && condition.trouble.is_none(),
             "lastPollAt": condition.last_answer_at,
             "trouble": condition.trouble,
+            "counted": counted.told(),
         });
         // A daemon that is away is told of by whoever comes for errands.
         let _: Result<serde_json::Value, _> =

@@ -1,0 +1,163 @@
+//! `/metrics`: what is counted all the time, and what is looked up in the file for this answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::HeaderValue;
+use warp::reply::Response as Reply;
+
+use super::params::Params;
+use super::query::{Asked, Query};
+use super::reply::{self, Problem, SEQ_HEADER};
+use crate::clock::now;
+use crate::domain::{Disposition, State, Timestamp};
+use crate::metrics::{Number, Sample};
+use crate::store::Stats;
+
+/// How long the numbers from the file may take. Without them the rest is still told.
+const FILE_WITHIN: Duration = Duration::from_secs(3);
+/// What the status of customers is counted by, and the label for it.
+const STATUSES: [(&str, &str); 6] = [
+    ("APPROVED", "APPROVED"),
+    ("REJECTED", "REJECTED"),
+    ("REVIEW", "REVIEW"),
+    ("PENDING", "PENDING"),
+    ("(unknown)", "unknown"),
+    ("(other)", "other"),
+];
+
+pub(super) async fn answer(
+    query: Arc<Query>,
+    _: String,
+    _: Params,
+    _: Asked,
+) -> Result<Reply, Problem> {
+    let census = query.store.census(now(), query.give_up_after_ms());
+    let census = match tokio::time::timeout(FILE_WITHIN, census).await {
+        Ok(Ok(census)) => Some(census.value),
+        Ok(Err(error)) => {
+            log::debug!("metrics: the file cannot be read: {error}");
+            None
+        }
+        Err(_) => {
+            log::debug!("metrics: the file was not read in time");
+            None
+        }
+    };
+    let text = query.metrics.text(samples(&query, census.as_ref(), now()));
+    let mut reply = reply::bytes(
+        StatusCode::OK,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        text,
+    );
+    reply
+        .headers_mut()
+        .insert(SEQ_HEADER, HeaderValue::from(query.store.projected().0));
+    Ok(reply)
+}
+
+fn samples(query: &Query, census: Option<&Stats>, now: Timestamp) -> Vec<Sample> {
+    let counted = |kind, word: &'static str| {
+        let stats = census?;
+        let found = stats
+            .counts
+            .iter()
+            .find(|(of, is, _)| of == kind && is == word);
+        Some((word, found.map_or(0, |(_, _, number)| *number)))
+    };
+    let state = |state: &State| match (state, census) {
+        (State::Expired, stats) => Some((state.as_str(), stats?.expired)),
+        (state, _) => counted("state", state.as_str()),
+    };
+    let coverage = census.map(|stats| stats.coverage);
+    let settled = coverage.map(|coverage| {
+        [
+            ("webhook", coverage.by_webhook),
+            ("inferred", coverage.inferred),
+            ("poll", coverage.by_poll),
+            ("manual", coverage.manual),
+        ]
+    });
+    let whole = |read: fn(&Stats) -> u64| census.map(|stats| Number::Whole(read(stats)));
+    let oldest = |stats: &Stats| seconds(stats.waiting_since.map_or(0, |at| now.ms_since(at)));
+    let silent = |stats: &Stats| u64::from(query.silent_since(now, stats).is_some());
+    let last_webhook = census.and_then(|stats| stats.last_webhook_at);
+    vec![
+        Sample::gauge(
+            "file_readable",
+            "1 when what stands in the file could be read for this answer",
+            Number::Whole(census.is_some().into()),
+        ),
+        Sample::gauges(
+            "log_events",
+            "Events in the file by what the rules made of them",
+            "disposition",
+            Disposition::ALL
+                .iter()
+                .filter_map(|word| counted("disposition", word.as_str())),
+        ),
+        Sample::gauges(
+            "customers",
+            "Customers by their status",
+            "status",
+            STATUSES
+                .into_iter()
+                .filter_map(|(word, label)| Some((label, counted("status", word)?.1))),
+        ),
+        Sample::gauges(
+            "requests",
+            "Requests by their state",
+            "state",
+            State::ALL.iter().filter_map(state),
+        ),
+        Sample::gauge(
+            "requests_overdue",
+            "Open requests past their deadline",
+            whole(|stats| stats.overdue),
+        ),
+        Sample::gauge(
+            "oldest_waiting_request_age_seconds",
+            "Since when the oldest request waits that is neither settled nor given up; 0 when none does",
+            census.map(|stats| Number::Whole(oldest(stats))),
+        ),
+        Sample::gauge(
+            "coverage_ratio",
+            "Part of the requests settled in 30 days that webhooks told, 0 to 1; none when nothing was settled",
+            coverage
+                .and_then(|coverage| coverage.ratio())
+                .map(Number::Broken),
+        ),
+        Sample::gauges(
+            "settled_requests",
+            "Requests settled in 30 days by what told it",
+            "by",
+            settled.into_iter().flatten(),
+        ),
+        Sample::gauge(
+            "silence",
+            "1 while requests wait and no webhook comes for too long",
+            census.map(|stats| Number::Whole(silent(stats))),
+        ),
+        Sample::gauge(
+            "last_webhook_timestamp_seconds",
+            "When the last webhook came",
+            last_webhook.map(|at| Number::Whole(seconds(at.0))),
+        ),
+        Sample::gauge(
+            "database_bytes",
+            "Length of the file",
+            whole(|stats| stats.database_bytes),
+        ),
+        Sample::gauge(
+            "wal_bytes",
+            "Length of the WAL beside it",
+            whole(|stats| stats.wal_bytes),
+        ),
+    ]
+}
+
+/// A clock that was set back makes nothing younger than now.
+fn seconds(ms: i64) -> u64 {
+    u64::try_from(ms / 1000).unwrap_or(0)
+}
