@@ -190,3 +190,23 @@ fn what_is_not_recognised() {
 fn a_flag_call_that_is_waited_for() {
     try_all(sets::flag_request());
 }
+
+#[test]
+fn one_request_registered_in_several_ways() {
+    try_all(sets::registrations());
+}
+
+#[test]
+fn which_events_are_tied_to_a_request() {
+    try_all(sets::tied());
+}
+
+#[test]
+fn names_that_are_for_others() {
+    try_all(sets::names());
+}
+
+#[test]
+fn who_decided_and_who_said_the_same() {
+    try_all(sets::decided());
+}

@@ -27,11 +27,6 @@ fn evaluation(customer: &str, request: Option<&str>, kind: &str, status: &str) -
     from("webhook", "evaluation", customer, run)
 }
 
-fn polled(customer: &str, request: Option<&str>, kind: &str, status: &str) -> Next {
-    let run = json!({"requestId": request, "evaluation": {"type": kind, "status": status}});
-    from("poll", "evaluation", customer, run)
-}
-
 fn registered(request: &str, operation: &str, customer: Option<&str>, expects: &[&str]) -> Next {
     Told(
         "control",
@@ -183,11 +178,15 @@ pub fn values() -> Vec<Next> {
 
 /// Settling by hand and by asking.
 pub fn by_hand() -> Vec<Next> {
+    // What Waldo said is taken only while the customer is as it was when Waldo was asked.
+    let run = json!({"type": "fraud", "status": "completed"});
+    let polled = json!({"requestId": "r", "evaluation": run, "seenVersion": 1});
+    let polled = from("poll", "evaluation", "a", polled);
     vec![
         registered("r", "fraud", Some("a"), &[]),
         settled("r", "failed"),
         settled("r", "completed"),
-        polled("a", Some("r"), "fraud", "completed"),
+        polled,
         evaluation("a", None, "fraud", "in_progress"),
         registered("r", "fraud", None, &["document"]),
     ]
@@ -200,7 +199,7 @@ pub fn runs() -> Vec<Next> {
         evaluation("a", None, "kyc", "In_Progress"),
         evaluation("a", None, "KYC", "completed"),
         evaluation("a", None, "kyc", "failed"),
-        evaluation("b", None, "kyc", "completed"),
+        evaluation("a", None, "fraud", "initiated"),
         Wait(11 * MINUTE),
     ]
 }
@@ -212,7 +211,7 @@ pub fn answers() -> Vec<Next> {
     let seen = |version: u64| json!({"seenVersion": version, "validation": {"status": "APPROVED"}});
     vec![
         from("gateway", "onboard", "a", begun),
-        evaluation("a", Some("r"), "fraud", "completed"),
+        evaluation("a", Some("r"), "kyc", "completed"),
         from(
             "gateway",
             "evaluation",
@@ -279,5 +278,68 @@ pub fn flag_request() -> Vec<Next> {
         evaluation("a", Some("r"), "fraud", "initiated"),
         evaluation("a", Some("r"), "fraud", "completed"),
         registered("s", "other", Some("a"), &[]),
+    ]
+}
+
+/// Registering one request in several ways.
+pub fn registrations() -> Vec<Next> {
+    let told = |operation: &str, more: Value| {
+        let mut body = json!({
+            "event": "request.registered", "requestId": "r", "operation": operation, "deadlineSeconds": 900,
+        });
+        let members = more.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(members);
+        Told("control", body)
+    };
+    vec![
+        told("fraud", json!({"externalId": "e", "customerId": "a"})),
+        told(
+            "fraud",
+            json!({"externalId": "f", "expects": ["kyc"], "deadlineSeconds": 60}),
+        ),
+        told("onboard", json!({"externalId": null})),
+        told("fraud", json!({"customerId": "b"})),
+        evaluation("a", Some("r"), "fraud", "completed"),
+    ]
+}
+
+/// Which events without requestId are tied to a request.
+pub fn tied() -> Vec<Next> {
+    let run = json!({"evaluation": {"type": "fraud", "status": "completed"}});
+    let no_status = json!({"evaluation": {"type": "fraud"}});
+    vec![
+        registered("r", "fraud", Some("a"), &[]),
+        from("webhook", "onboard", "a", run.clone()),
+        from("webhook", "evaluation", "a", no_status),
+        from("poll", "evaluation", "a", run),
+        evaluation("a", None, "fraud", "in_progress"),
+    ]
+}
+
+/// Names that are for apps, said by Waldo, and the other way round.
+pub fn names() -> Vec<Next> {
+    let body =
+        |event: &str| json!({"event": event, "customerId": "a", "requestId": "r", "flag": true});
+    let call = json!({"event": "flag.called", "customerId": "a", "flag": true});
+    let state = json!({"event": "request.settled", "requestId": "r", "state": "failed"});
+    vec![
+        Told("webhook", call),
+        Told("webhook", state),
+        Told("control", body("flag")),
+        registered("r", "flag", Some("a"), &[]),
+        from("webhook", "flag", "a", json!({"flag": true})),
+    ]
+}
+
+/// Who decided, and who only said the same.
+pub fn decided() -> Vec<Next> {
+    let status = |status: &str| json!({"validation": {"status": status}});
+    let under = |status: &str| json!({"requestId": "r", "validation": {"status": status}});
+    vec![
+        from("webhook", "onboard", "a", status("APPROVED")),
+        from("webhook", "onboard", "a", under("APPROVED")),
+        from("webhook", "onboard", "a", under("REJECTED")),
+        from("poll", "onboard", "a", status("REJECTED")),
+        from("gateway", "onboard", "a", status("APPROVED")),
     ]
 }
