@@ -1,7 +1,8 @@
 //! Asks the running daemon: finds its doors, speaks HTTP to them, and says it plainly when nobody answers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,18 +30,26 @@ pub struct Client {
 impl Client {
     /// Finds the doors: where the daemon says they are, else where the configuration says.
     pub fn new(context: &Context, loaded: &Loaded) -> Result<Self, CliError> {
-        let doors = match told_doors(&context.data_dir(loaded)?) {
-            Some(doors) => doors,
+        let directory = context.data_dir(loaded)?;
+        let named = context.common.data_dir.is_some();
+        let doors = match told_doors(&directory) {
+            Ok(Some(doors)) => doors,
             // Whoever names a data directory means the daemon of that one, and no other that happens to answer.
-            None if context.common.data_dir.is_some() => {
-                let directory = context.data_dir(loaded)?;
+            Err(error) if named => {
+                return Err(CliError::Failed(format!(
+                    "cannot read {}: {error}; ask as the daemon's user, or leave --data-dir out and name the doors in the \
+                     configuration",
+                    directory.join(DOORS_FILE).display()
+                )));
+            }
+            Ok(None) if named => {
                 return Err(CliError::NotRunning(format!(
                     "no daemon runs in {}: it has no readable {DOORS_FILE}; start it with `waldo-syncd serve --data-dir {}`",
                     directory.display(),
                     directory.display()
                 )));
             }
-            None => configured_doors(context, loaded)?,
+            _ => configured_doors(context, loaded)?,
         };
         let token = loaded
             .config
@@ -169,9 +178,13 @@ pub fn detail(body: &Value, status: StatusCode) -> String {
         .map_or_else(|| status.to_string(), str::to_owned)
 }
 
-fn told_doors(data_dir: &Path) -> Option<Doors> {
-    let path: PathBuf = data_dir.join(DOORS_FILE);
-    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+/// What the daemon of a data directory wrote of its doors. None where none runs.
+fn told_doors(data_dir: &Path) -> io::Result<Option<Doors>> {
+    match fs::read_to_string(data_dir.join(DOORS_FILE)) {
+        Ok(text) => Ok(serde_json::from_str(&text).ok()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn configured_doors(context: &Context, loaded: &Loaded) -> Result<Doors, CliError> {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::{Client, detail};
+use super::item::printable;
 use super::show::client;
 use super::{CliError, Context};
 use crate::domain::{Operation, State};
@@ -47,11 +48,19 @@ pub struct SettleArgs {
     /// The request
     request_id: String,
     /// completed or failed
-    #[arg(long, value_name = "WORD", default_value = "completed")]
+    #[arg(long, value_name = "WORD", default_value = "completed", value_parser = settled)]
     state: State,
     /// Why, kept in the log
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+}
+
+/// A state that a hand can give.
+fn settled(word: &str) -> Result<State, &'static str> {
+    let state = word.parse().ok();
+    state
+        .filter(|state: &State| state.is_settled())
+        .ok_or("expected completed or failed")
 }
 
 /// What the control door takes.
@@ -97,11 +106,18 @@ pub fn track(context: &Context, args: TrackArgs) -> Result<(), CliError> {
 pub fn settle(context: &Context, args: SettleArgs) -> Result<(), CliError> {
     let id = utf8_percent_encode(&args.request_id, NON_ALPHANUMERIC);
     let body = json!({ "state": args.state, "note": args.note });
-    let (_, answer) = tell(
+    let told = tell(
         &client(context)?,
         &format!("/v1/requests/{id}/settle"),
         &body,
-    )?;
+    );
+    let (_, answer) = told.map_err(|error| match error {
+        CliError::NotFound(_) => CliError::NotFound(format!(
+            "no request {} is known; `waldo-syncd requests` lists them",
+            printable(&args.request_id)
+        )),
+        other => other,
+    })?;
     say(context, &answer, &format!("settled as {}", args.state))
 }
 

@@ -120,10 +120,17 @@ pub fn rebuild(context: &Context, args: RebuildArgs) -> Result<(), CliError> {
 pub(super) fn must_exist(path: &Path) -> Result<(), CliError> {
     match path.try_exists() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(CliError::NotFound(format!(
-            "there is no file {}",
-            path.display()
-        ))),
+        Ok(false) => {
+            let hint = if path.ends_with(FILE_NAME) {
+                "; --data-dir names its directory, and `waldo-syncd serve` makes it"
+            } else {
+                ""
+            };
+            Err(CliError::NotFound(format!(
+                "there is no file {}{hint}",
+                path.display()
+            )))
+        }
         Err(error) => Err(CliError::Failed(format!(
             "cannot look at {}: {error}",
             path.display()

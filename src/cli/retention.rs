@@ -127,7 +127,12 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
         ),
         args.yes,
     )?;
-    let unknown = || CliError::NotFound("no event names such a customer".to_owned());
+    let unknown = || {
+        CliError::NotFound(format!(
+            "no event names the customer {}",
+            printable(&args.customer_id)
+        ))
+    };
     let bar = bar("events looked at");
     let on_file = erase_file(&directory, &args.customer_id, now(), &mut |done, of| {
         tell_bar(&bar, done, of)
@@ -136,7 +141,12 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
         Err(StoreError::InUse(_)) => {
             let id = utf8_percent_encode(&args.customer_id, NON_ALPHANUMERIC);
             let path = format!("/v1/customers/{id}/erase");
-            tell_within(&client(context)?, &path, &json!({}), PATIENCE)?.1
+            let told = tell_within(&client(context)?, &path, &json!({}), PATIENCE);
+            let told = told.map_err(|error| match error {
+                CliError::NotFound(_) => unknown(),
+                other => other,
+            });
+            told?.1
         }
         done => serde_json::to_value(done?.ok_or_else(unknown)?)
             .map_err(|error| CliError::Failed(error.to_string()))?,

@@ -133,7 +133,7 @@ pub fn customer(context: &Context, args: CustomerArgs) -> Result<(), CliError> {
         .map_err(|error| match error {
             CliError::NotFound(_) => CliError::NotFound(format!(
                 "no customer {} is known; `waldo-syncd customers` lists them",
-                args.id
+                printable(&args.id)
             )),
             other => other,
         })?;

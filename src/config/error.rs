@@ -13,14 +13,14 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {}: {source}", path.display())]
+    #[error("cannot read the configuration file {}: {source}; --config names it", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     /// Everything that is wrong at once; shown one problem a line.
     #[error("{}", join(.0))]
     Invalid(Vec<Problem>),
     #[error("no data directory is known: set --data-dir, store.data_dir or the variable HOME")]
     NoDataDir,
-    #[error("cannot read the secret file {}: {source}", path.display())]
+    #[error("cannot read the secret file {}: {source}; check the path, and that this user may read it", path.display())]
     SecretUnreadable { path: PathBuf, source: io::Error },
     #[error("the secret file {} is empty: `waldo-syncd init` makes a good webhook secret", path.display())]
     SecretEmpty { path: PathBuf },

@@ -189,7 +189,7 @@ fn open_unix(door: &'static str, path: &Path, mode: u32) -> Result<Socket, Daemo
         if !meta.file_type().is_socket() {
             return Err(failed(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "there is a file that is no socket",
+                "there is a file that is no socket: move it away, or give this door another path",
             )));
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {

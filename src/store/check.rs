@@ -58,6 +58,14 @@ pub fn check_file(
     head: Option<Chain>,
     progress: Progress<'_>,
 ) -> Result<CheckReport, StoreError> {
+    check_whole(path, head, progress).map_err(|error| error.of_file(path))
+}
+
+fn check_whole(
+    path: &Path,
+    head: Option<Chain>,
+    progress: Progress<'_>,
+) -> Result<CheckReport, StoreError> {
     let connection = inspect(path)?;
     schema::recognise(&connection, path)?;
     let snapshot = connection.unchecked_transaction()?;

@@ -48,7 +48,7 @@ pub fn rebuild_file(
     let path = directory.join(FILE_NAME);
     let open = inspect(&path)?;
     schema::recognise(&open, &path)?;
-    fold_again(&path, only_tell, progress)
+    fold_again(&path, only_tell, progress).map_err(|error| error.of_file(&path))
 }
 
 /// Folds the log again if the projections were made by other rules.

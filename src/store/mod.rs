@@ -33,7 +33,7 @@ mod stats;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -98,7 +98,10 @@ pub enum StoreError {
     #[error("event {0} is not visible yet")]
     NotReached(Seq),
     /// The data directory cannot be made, opened or locked.
-    #[error("cannot use the data directory {}: {source}", path.display())]
+    #[error(
+        "cannot use the data directory {}: {source}; name one that this user can read and write with --data-dir",
+        path.display()
+    )]
     Directory {
         /// Which.
         path: PathBuf,
@@ -106,7 +109,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file cannot be made.
-    #[error("cannot create {}: {source}", path.display())]
+    #[error("cannot create {}: {source}; this user must be able to write in that directory", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -114,7 +117,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {source}; it must be a file that this user can read and write", path.display())]
     Open {
         /// Which.
         path: PathBuf,
@@ -125,8 +128,25 @@ pub enum StoreError {
     #[error("another waldo-syncd works in {}; stop it first, or give this one its own --data-dir", .0.display())]
     InUse(PathBuf),
     /// The file is no SQLite file, or another program's.
-    #[error("{} is not a waldo-syncd database", .0.display())]
+    #[error("{} is not a waldo-syncd database; move it away, or name another --data-dir", .0.display())]
     NotOurs(PathBuf),
+    /// SQLite finds that the file is not what it wrote.
+    #[error(
+        "{} is damaged: {source}; `waldo-syncd restore` puts a backup in its place",
+        path.display()
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file can be read only.
+    #[error(
+        "{} cannot be written: its owner or its mode forbids it, or its file system can only be read",
+        .0.display()
+    )]
+    ReadOnly(PathBuf),
     /// The file was written by a newer program.
     #[error(
         "{} has schema {found}, this program knows {known}: it was written by a newer waldo-syncd; install that version \
@@ -162,6 +182,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Names the file, where SQLite found it damaged.
+    pub(crate) fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Sqlite(source) if is_damage(&source) => Self::Damaged {
+                path: path.to_owned(),
+                source,
+            },
+            other => other,
+        }
+    }
+
     /// Whether what SQLite knows of the file is as good as before: the disk was full, or another process held the file.
     pub(crate) fn is_passing(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
@@ -171,6 +202,10 @@ impl StoreError {
         };
         matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull))
     }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
 }
 
 /// How a store is opened.
@@ -304,12 +339,14 @@ impl Store {
     pub fn open(options: Options) -> Result<(Self, StoreThread), StoreError> {
         let lock = DirectoryLock::take(&options.directory)?;
         let path = options.directory.join(FILE_NAME);
-        schema::prepare(&path)?;
-        maintain::renew_projections(&path)?;
-        erase::complete(&path, &mut |_, _| {})?;
+        schema::prepare(&path)
+            .and_then(|()| maintain::renew_projections(&path))
+            .and_then(|()| erase::complete(&path, &mut |_, _| {}))
+            .map_err(|error| error.of_file(&path))?;
         let queue = Arc::new(Queue::default());
         let (commands, receiver) = std::sync::mpsc::channel();
-        let writer = writer::Writer::open(&path, options.clock, Arc::clone(&queue), receiver)?;
+        let writer = writer::Writer::open(&path, options.clock, Arc::clone(&queue), receiver)
+            .map_err(|error| error.of_file(&path))?;
         let points = writer.points();
         let readers = Readers::open(&path)?;
         let thread = std::thread::Builder::new()

@@ -95,7 +95,11 @@ impl DirectoryLock {
             .recursive(true)
             .mode(0o700)
             .create(directory)
-            .map_err(failed)?;
+            .map_err(|error| match error.kind() {
+                // It is there, and is something else.
+                io::ErrorKind::AlreadyExists => failed(io::ErrorKind::NotADirectory.into()),
+                _ => failed(error),
+            })?;
         let handle = File::open(directory).map_err(failed)?;
         match handle.try_lock() {
             Ok(()) => Ok(Self { directory: handle }),
@@ -192,6 +196,10 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // SQLite opens for reading what it may not write, and says nothing.
+    if matches!(role, Role::Append | Role::Project) && connection.is_readonly("main")? {
+        return Err(StoreError::ReadOnly(path.to_owned()));
+    }
     if matches!(role, Role::Append | Role::Project) {
         let asked = "wal";
         let got: String =
@@ -327,6 +335,7 @@ fn set(connection: &Connection, name: &'static str, value: i64) -> Result<(), St
 fn opening(path: &Path, error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => StoreError::NotOurs(path.to_owned()),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => StoreError::Sqlite(error).of_file(path),
         _ => StoreError::Open {
             path: path.to_owned(),
             source: error,
