@@ -343,3 +343,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
