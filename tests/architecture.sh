@@ -28,4 +28,9 @@ forbid "SQL stays in the store" 'rusqlite|SELECT .* FROM|INSERT INTO' src/domain
 forbid "warp stays at the doors" '\bwarp::' src/domain src/store src/cli src/client.rs src/config src/daemon
 forbid "the environment is read in config and systemd" 'env::(var|vars|set_var)' \
   src/domain src/store src/door src/http src/waldo src/cli src/client.rs src/daemon src/logging.rs src/metrics.rs
+forbid "secrets are compared in constant time" 'expose\(\)[^;]*[!=]=|[!=]= *[^;]*expose\(\)' src/http src/waldo src/daemon
+grep -q '^unsafe_code = "forbid"$' Cargo.toml || {
+  echo "unsafe code is forbidden: Cargo.toml must say so"
+  breaches=$((breaches + 1))
+}
 [ "$breaches" = 0 ] && echo "the arrows hold" || exit 1

@@ -334,3 +334,53 @@ fn made_secret_never_reaches_the_log() {
     assert!(!daemon.log().contains(&secret), "{}", daemon.log());
     assert!(Path::new(&daemon.data().join("webhook-secret")).exists());
 }
+
+#[test]
+fn many_refusals_are_all_counted_and_few_log_lines() {
+    let mut daemon = Daemon::start();
+    const GUESSES: usize = 300;
+    for guess in 0..GUESSES {
+        assert_eq!(by_path(&daemon, &format!("guess-{guess}")).status, 404);
+    }
+    let metrics = daemon.get("/metrics").text();
+    let counted = metrics.lines().find(|line| {
+        line.starts_with("waldo_syncd_ingest_answers_total") && line.contains("\"404\"")
+    });
+    assert!(
+        counted.is_some_and(|line| line.ends_with(&format!(" {GUESSES}"))),
+        "{metrics}"
+    );
+    daemon.stop();
+    let lines = daemon.log().matches("refused").count();
+    // One for the first, and one for each while that has passed since.
+    assert!((1..GUESSES / 10).contains(&lines), "{lines} lines");
+    assert!(!daemon.log().contains("guess-"), "{}", daemon.log());
+}
+
+#[test]
+fn guesses_near_the_secret_are_no_nearer() {
+    let daemon = Daemon::start();
+    let secret = daemon.secret();
+    let last = &secret[secret.len() - 1..];
+    let other = if last == "0" { "1" } else { "0" };
+    let near = [
+        secret[..secret.len() - 1].to_owned(),
+        format!("{}{other}", &secret[..secret.len() - 1]),
+        format!("{secret}{last}"),
+        format!("{secret}%00"),
+        format!("{secret}%0A"),
+        format!("%20{secret}"),
+        secret
+            .to_uppercase()
+            .replace(|c: char| c.is_ascii_digit(), "F"),
+        secret.repeat(2),
+        secret.chars().rev().collect(),
+    ];
+    let refused = by_path(&daemon, "nothing-like-it");
+    for guess in near {
+        let answer = by_path(&daemon, &guess);
+        assert_eq!(answer.status, 404, "{guess}");
+        assert_eq!(answer.json(), refused.json(), "{guess}");
+    }
+    assert_nothing_stored(&daemon, &daemon.webhook_path(), &[]);
+}

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use crate::common::bodies::*;
-use crate::common::place::Run;
+use crate::common::place::{EXIT_LIMIT, Run, poll};
 use crate::common::{Daemon, Place, mode};
 
 /// Starts `serve` in a place with one argument replaced; it must refuse.
@@ -236,4 +236,68 @@ fn refused_body_is_quarantined_also_under_a_very_small_limit() {
     let last = daemon.deliver(json!({"event": "novel"}));
     assert_eq!(daemon.get_at("/v1/customers/c", last).status, 404);
     assert_eq!(daemon.event(1)["disposition"], "quarantined");
+}
+
+#[test]
+fn files_are_for_the_owner_only_whatever_the_umask() {
+    let place = Place::new();
+    // The shell gives its umask on to the program that takes its place.
+    let mut command = std::process::Command::new("/bin/sh");
+    let program = place.command();
+    command
+        .args(["-c", "umask 0; exec \"$@\"", "sh"])
+        .arg(program.get_program())
+        .args(place.serve_arguments())
+        .env_clear()
+        .env("HOME", place.path().join("home"))
+        .stdin(std::process::Stdio::null())
+        .stderr(fs::File::create(place.path().join("stderr.log")).unwrap());
+    let mut child = command.spawn().unwrap();
+    let ready = place.path().join("ready.json");
+    poll("the ready file", EXIT_LIMIT, || {
+        ready.exists().then_some(())
+    });
+    let modes: Vec<_> = fs::read_dir(place.data())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (mode(&path), path))
+        .collect();
+    let socket = mode(&place.control());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(modes.len() >= 3, "{modes:?}");
+    for (mode, path) in modes {
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+    assert_eq!(mode(&place.data()), 0o700);
+    assert_eq!(socket, 0o660);
+}
+
+#[test]
+fn a_link_at_the_control_path_is_refused_and_not_followed() {
+    let place = Place::new();
+    let precious = place.file("precious", "content");
+    for target in [precious.clone(), place.path().join("nothing-yet")] {
+        let link = place.control();
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let run = refused(&place, "--control", link.to_str().unwrap());
+        assert!(run.stderr.contains("control door"), "{}", run.stderr);
+        assert_eq!(fs::read_link(&link).unwrap(), target);
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "content");
+        assert!(!place.path().join("nothing-yet").exists());
+    }
+}
+
+#[test]
+fn a_socket_that_a_kill_left_behind_is_replaced() {
+    let mut daemon = Daemon::start();
+    daemon.kill();
+    assert!(
+        daemon.place().control().exists(),
+        "a kill leaves the socket"
+    );
+    daemon.start_again();
+    let answer = daemon.controller().get("/v1/stats");
+    assert_eq!(answer.status, 200);
 }

@@ -1,8 +1,8 @@
 //! What holds for every read: the point it was taken at, waiting for a point, methods, HEAD, the Host check, no CORS.
 
-use crate::common::Daemon;
 use crate::common::bodies::*;
-use crate::common::http::Answer;
+use crate::common::http::{Answer, Client};
+use crate::common::{Daemon, mode};
 
 /// A daemon that knows something at each of the paths.
 fn known() -> (Daemon, u64, Vec<String>) {
@@ -247,4 +247,50 @@ fn errors_and_rows_are_typed_json() {
         assert!(kind.starts_with("application/json"), "{path}: {kind}");
         answer.json();
     }
+}
+
+#[test]
+fn a_token_is_asked_for_where_one_is_configured() {
+    const TOKEN: &str = "a-token-of-some-length-1";
+    let daemon = Daemon::configured(|place| {
+        let token = place.file("token", TOKEN);
+        format!("[query]\ntoken_file = {token:?}\n")
+    });
+    let seq = daemon.deliver(flag("c", true));
+    let bearer = format!("Bearer {TOKEN}");
+    let wrong = [
+        "Bearer a-token-of-some-length-2",
+        "Bearer ",
+        TOKEN,
+        "Bearer",
+    ];
+    for path in [
+        "/v1/customers",
+        "/v1/events",
+        "/v1/stats",
+        "/v1/requests",
+        "/v1/events/1/payload",
+    ] {
+        daemon.get(path).assert_problem(401, "unauthorized");
+        for wrong in wrong {
+            let answer = call(&daemon, "GET", path, &[("authorization", wrong)]);
+            answer.assert_problem(401, "unauthorized");
+        }
+        let path = format!("{path}?minSeq={seq}");
+        let answer = call(&daemon, "GET", &path, &[("authorization", &bearer)]);
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    assert!(!daemon.log().contains("a-token-of"), "{}", daemon.log());
+}
+
+#[test]
+fn the_query_socket_has_the_configured_mode() {
+    let daemon = Daemon::configured(|place| {
+        let socket = place.path().join("query.sock");
+        format!("[query]\nsocket = {socket:?}\nsocket_mode = \"0600\"\n")
+    });
+    let socket = daemon.place().path().join("query.sock");
+    assert_eq!(mode(&socket), 0o600);
+    let answer = Client::unix(&socket).get("/v1/customers");
+    assert_eq!(answer.status, 200);
 }
