@@ -10,19 +10,24 @@ mod load;
 #[path = "ingest/servers.rs"]
 mod servers;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use common::process::{processor_seconds, resident_mib};
 use common::{Result, Table, figure, machine, median, percentile_ms, poll, sqlite_alone, tell};
 use load::Load;
 use servers::{ANSWER_204, Server, answer_204};
 
-/// The argument that puts the closed loop on any server instead: URL, connections, seconds.
+/// The argument that puts the load on any server instead: URL, connections, seconds. Behind it may stand what follows.
 const TO: &str = "--to";
+/// At this rate in an open loop, on as many connections as that has, instead of the closed one.
+const RATE: &str = "--rate";
+/// The server's process, whose processor time and memory are told.
+const PID: &str = "--pid";
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 const RATES: [f64; 2] = [1500.0, 5000.0];
 /// How often the daemon is asked during a load how far its rows are behind.
@@ -74,8 +79,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let result = match arguments.get(1..) {
         Some([role, _, ready]) if role == OsStr::new(ANSWER_204) => answer_204(Path::new(ready)),
-        Some([word, url, connections, seconds, ..]) if word == OsStr::new(TO) => {
-            load_on(url, connections, seconds)
+        Some([word, url, connections, seconds, options @ ..]) if word == OsStr::new(TO) => {
+            load_on(url, connections, seconds, options)
         }
         _ => bench(),
     };
@@ -89,24 +94,52 @@ fn main() -> ExitCode {
 }
 
 /// The same load on any server, so that others can be compared.
-fn load_on(url: &OsStr, connections: &OsStr, seconds: &OsStr) -> Result<()> {
+fn load_on(url: &OsStr, connections: &OsStr, seconds: &OsStr, options: &[OsString]) -> Result<()> {
     let text = |word: &OsStr| word.to_str().map(str::to_owned).ok_or("no UTF-8");
+    let option = |name: &str| {
+        let at = options.iter().position(|word| word == name)?;
+        options.get(at + 1)?.to_str()
+    };
     let url = text(url)?;
     let rest = url
         .strip_prefix("http://")
         .ok_or("the URL begins with http://")?;
     let (host, path) = rest.split_once('/').ok_or("the URL has a path")?;
-    let address = host.to_socket_addrs()?.next().ok_or("no such host")?;
+    let (address, path) = (
+        host.to_socket_addrs()?.next().ok_or("no such host")?,
+        format!("/{path}"),
+    );
     let connections = text(connections)?.parse()?;
     let time = Duration::try_from_secs_f64(text(seconds)?.parse()?)?;
-    let mut load = load::closed(address, &format!("/{path}"), connections, time)?;
-    let mut table = Table::new(&["connections", "events/s", "p50 ms", "p99 ms", "refused"]);
+    let process: Option<u32> = option(PID).map(str::parse).transpose()?;
+    let processor = || process.map(processor_seconds).transpose();
+    let before = processor()?;
+    let mut load = match option(RATE) {
+        Some(rate) => load::open(address, &path, rate.parse()?, time)?,
+        None => load::closed(address, &path, connections, time)?,
+    };
+    let used = processor()?
+        .zip(before)
+        .map(|(after, before)| after - before);
+    let resident = process.map(|process| resident_mib(process, "VmRSS"));
+    let dash = || "-".to_owned();
+    let mut table = Table::new(&[
+        "connections",
+        "events/s",
+        "p50 ms",
+        "p99 ms",
+        "refused",
+        "µs CPU an event",
+        "RSS MiB",
+    ]);
     table.line([
-        connections.to_string(),
+        option(RATE).map_or_else(|| connections.to_string(), |rate| format!("open, {rate}/s")),
         figure(load.rate()),
         figure(percentile_ms(&mut load.latencies, 0.50)),
         figure(percentile_ms(&mut load.latencies, 0.99)),
         load.refused.to_string(),
+        used.map_or_else(dash, |used| figure(used / load.in_all as f64 * 1e6)),
+        resident.transpose()?.map_or_else(dash, figure),
     ]);
     print!("{table}");
     Ok(())

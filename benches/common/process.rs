@@ -115,24 +115,12 @@ impl Process {
 
     /// Processor time used so far, in seconds.
     pub fn processor_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process))?;
-        // The second field is a name in parentheses, in which anything may stand.
-        let (_, fields) = stat.rsplit_once(')').ok_or("no process")?;
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        Ok(ticks / TICKS_PER_SECOND)
+        processor_seconds(self.process)
     }
 
     /// Resident memory in MiB: now (`VmRSS`), or the most there ever was (`VmHWM`).
     pub fn resident_mib(&self, which: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process))?;
-        let line = status.lines().find(|line| line.starts_with(which));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(kib.ok_or("no such line")?.parse::<f64>()? / 1024.0)
+        resident_mib(self.process, which)
     }
 
     /// From now on `VmHWM` counts from what there is now.
@@ -173,4 +161,26 @@ impl Drop for Process {
         // After a clean stop it has ended already; after an error there is nobody left to tell.
         let _ = poll("a server to stop", STOP_WITHIN, || Ok(guard.try_wait()?));
     }
+}
+
+/// Processor time that a process has used so far, in seconds.
+pub fn processor_seconds(process: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The second field is a name in parentheses, in which anything may stand.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no process")?;
+    let ticks: f64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum();
+    Ok(ticks / TICKS_PER_SECOND)
+}
+
+/// Resident memory of a process in MiB: now (`VmRSS`), or the most there ever was (`VmHWM`).
+pub fn resident_mib(process: u32, which: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(which));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kib.ok_or("no such line")?.parse::<f64>()? / 1024.0)
 }

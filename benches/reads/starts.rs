@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::Form;
 use crate::common::deliveries::Sender;
-use crate::common::process::Process;
+use crate::common::process::{Process, resident_mib};
 use crate::common::{Result, Table, figure, median, tell};
 use crate::load;
 use crate::servers::{Server, daemon_command, stat, webhook_path};
@@ -149,10 +149,8 @@ pub fn check(full: &Path) -> Result<()> {
         .spawn()?;
     let mut most: f64 = 0.0;
     let status = crate::common::poll("check", Duration::from_secs(1800), || {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmHWM"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-        most = most.max(kib.unwrap_or_default() / 1024.0);
+        // At its end there is no such line any longer.
+        most = most.max(resident_mib(child.id(), "VmHWM").unwrap_or_default());
         Ok(child.try_wait()?)
     })?;
     let seconds = began.elapsed().as_secs_f64();

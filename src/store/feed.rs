@@ -145,13 +145,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub async fn event(&self, at: Seq) -> Result<At<Option<EventView>>, StoreError> {
-        self.read_briefly(move |connection, effort| {
-            if size_of(connection, at)?.is_some_and(|size| size > effort.bytes) {
-                return Ok(None);
-            }
-            load(connection, at).map(Some)
-        })
-        .await
+        self.read_briefly(move |connection, effort| load_within(connection, at, effort.bytes))
+            .await
     }
 
     /// The end of the log as readers see it: its seq, and the chain that commits to all before it.
@@ -431,20 +426,24 @@ impl FeedFilter {
 
 /// Loads one event, if it is there and visible.
 pub(super) fn load(connection: &Connection, at: Seq) -> Result<Option<EventView>, StoreError> {
+    Ok(load_within(connection, at, u64::MAX)?.flatten())
+}
+
+/// The same of an event that came with so many bytes at most; `None` where there were more.
+fn load_within(
+    connection: &Connection,
+    at: Seq,
+    bytes: u64,
+) -> Result<Option<Option<EventView>>, StoreError> {
     let sql =
         format!("SELECT {COLUMNS} FROM log l JOIN verdicts v ON v.seq = l.seq WHERE l.seq = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query([int(at.0)])?;
-    found.next()?.map(|row| view(connection, row)).transpose()
-}
-
-/// How long the body is that came with an event.
-fn size_of(connection: &Connection, at: Seq) -> Result<Option<u64>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT size FROM log WHERE seq = ?1")?;
-    let size: Option<i64> = statement
-        .query_row([int(at.0)], |row| row.get(0))
-        .optional()?;
-    Ok(size.map(uint))
+    match found.next()? {
+        None => Ok(Some(None)),
+        Some(row) if uint(row.get(4)?) > bytes => Ok(None),
+        Some(row) => view(connection, row).map(|view| Some(Some(view))),
+    }
 }
 
 fn view(connection: &Connection, row: &Row<'_>) -> Result<EventView, StoreError> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
@@ -200,6 +201,8 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     if matches!(role, Role::Append | Role::Project) && connection.is_readonly("main")? {
         return Err(StoreError::ReadOnly(path.to_owned()));
     }
+    // A statement keeps the plan that it was prepared with: else some are planned anew for each value that is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if matches!(role, Role::Append | Role::Project) {
         let asked = "wal";
         let got: String =
