@@ -283,5 +283,25 @@ in_box '[ -e /var/lib/waldo-syncd/waldo-syncd.db ] && [ ! -e /etc/waldo-syncd ]'
 in_box 'DEBIAN_FRONTEND=noninteractive dpkg -i /test/next.deb && echo "waldo-syncd waldo-syncd/purge-data boolean true" | debconf-set-selections &&
   DEBIAN_FRONTEND=noninteractive dpkg -P waldo-syncd' >"$place/install.log" 2>&1 || die "dpkg -P failed: $(cat "$place/install.log")"
 in_box '[ ! -e /var/lib/waldo-syncd ]' || die "the answer was yes, and the data is there"
+
+step "upgrade of an older version with a database of each schema that was kept: nothing is lost"
+packaging/build-deb.sh --no-build --version "0.0.1" --to "$place" >"$place/older" 2>"$place/older.log" || die "$(cat "$place/older.log")"
+put "$(realpath "$(cat "$place/older")")" test/older.deb
+for database in tests/fixtures/databases/schema-*.db; do
+  put "$database" test/kept.db
+  in_box 'export DEBIAN_FRONTEND=noninteractive
+    dpkg -i /test/older.deb && systemctl stop waldo-syncd.service && rm -f /var/lib/waldo-syncd/waldo-syncd.db* &&
+    install -o waldo-syncd -g waldo-syncd -m 0600 /test/kept.db /var/lib/waldo-syncd/waldo-syncd.db &&
+    dpkg -i /test/waldo-syncd.deb' >"$place/install.log" 2>&1 || die "$database: $(cat "$place/install.log")"
+  until_true is_new_and_ready 0
+  told=${database%.db}.json
+  head=$(sed -n 's/^ *"head": "\([0-9a-f]*\)".*/\1/p' "$told" | sed -n 1p)
+  [ -n "$head" ] || die "$told names no head of the chain"
+  for id in $(grep -o '"customerId": *"[^"]*"' "$told" | cut -d'"' -f4 | sort -u); do
+    in_box "waldo-syncd customer '$id'" >/dev/null || die "$database: the customer $id is gone"
+  done
+  in_box "waldo-syncd check --head $head && waldo-syncd rebuild --diff" >/dev/null || die "$database: the upgraded file does not pass"
+  in_box 'DEBIAN_FRONTEND=noninteractive dpkg -r waldo-syncd' >"$place/install.log" 2>&1 || die "dpkg -r failed: $(cat "$place/install.log")"
+done
 in_box 'systemctl --failed --no-legend --plain' | grep waldo && die "failed units are left"
 step "all of it holds"

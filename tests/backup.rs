@@ -8,6 +8,8 @@ mod making;
 mod restoring;
 #[path = "backup/schedule.rs"]
 mod schedule;
+#[path = "backup/trouble.rs"]
+mod trouble;
 
 use std::fs;
 use std::path::{Path, PathBuf};

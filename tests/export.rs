@@ -122,3 +122,20 @@ fn export_without_a_file_is_not_found() {
     let place = common::Place::new();
     place.cli(&["export"]).assert_code(3);
 }
+
+#[test]
+fn the_columns_of_csv_are_those_that_are_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let daemon = Daemon::start();
+    live(&daemon);
+    for what in ["--events", "--customers", "--requests"] {
+        let run = daemon.place().cli(&["export", what, "--format", "csv"]);
+        run.assert_code(0);
+        let mut lines = run.stdout.split("\r\n");
+        let names = lines.next().unwrap().replace(',', "` `");
+        let documented = format!("| `{what}` | `{names}` |");
+        assert!(page.contains(&documented), "{documented}");
+        assert!(!lines.any(|line| line.starts_with(names.split('`').next().unwrap())));
+    }
+}

@@ -9,15 +9,14 @@ use serde_json::{Value, json};
 
 use super::client::{Client, detail};
 use super::confirm::confirm;
-use super::file::{bar, must_exist, tell};
+use super::file::must_exist;
+use super::progress::Work;
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::store::{Backup, FILE_NAME, Restored, backup_file, restore_file};
 
 /// How long a daemon may take for a backup before it is no longer waited for; it goes on by itself.
 const BACKUP_WITHIN: Duration = Duration::from_secs(12 * 3600);
-/// How often the sign of life on a terminal moves.
-const TICK: Duration = Duration::from_millis(200);
 
 /// Write a whole, checked copy of the database, while the daemon works or without one.
 #[derive(Debug, Args)]
@@ -56,12 +55,10 @@ pub fn backup(context: &Context, args: BackupArgs) -> Result<(), CliError> {
         Err(CliError::NotRunning(_)) => {
             let directory = context.data_dir(&loaded)?;
             must_exist(&directory.join(FILE_NAME))?;
-            let bar = bar("bytes copied, then events checked");
-            let made = backup_file(&directory, &dest, args.force, now(), &mut |done, of| {
-                tell(&bar, done, of);
-            });
-            bar.finish_and_clear();
-            let made: Backup = made?;
+            let work = Work::begin("looking at the file");
+            let mut steps = |step, done, of| work.tell(step, done, of);
+            let made: Backup = backup_file(&directory, &dest, args.force, now(), &mut steps)?;
+            work.end();
             serde_json::to_value(made).map_err(|error| CliError::Failed(error.to_string()))?
         }
         Err(error) => return Err(error),
@@ -100,11 +97,10 @@ fn ask(client: &Client, dest: &Path, force: bool) -> Result<Value, CliError> {
             "a running daemon can be told of paths in UTF-8 only; name another".to_owned(),
         )
     })?;
-    let wait = indicatif::ProgressBar::new_spinner().with_message("the daemon makes a backup");
-    wait.enable_steady_tick(TICK);
+    let wait = Work::begin("the daemon copies the database and checks the copy");
     let body = json!({ "path": path, "force": force });
     let answer = client.tell("/v1/backup", &body, BACKUP_WITHIN);
-    wait.finish_and_clear();
+    wait.end();
     let answer = answer?;
     let object: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if answer.status.is_success() {
@@ -135,18 +131,10 @@ pub fn restore(context: &Context, args: RestoreArgs) -> Result<(), CliError> {
             args.yes,
         )?;
     }
-    let bar = bar("events checked");
-    let restored = restore_file(
-        &directory,
-        &args.file,
-        args.force,
-        now(),
-        &mut |done, of| {
-            tell(&bar, done, of);
-        },
-    );
-    bar.finish_and_clear();
-    let restored = restored?;
+    let work = Work::begin("looking at the backup");
+    let mut steps = |step, done, of| work.tell(step, done, of);
+    let restored = restore_file(&directory, &args.file, args.force, now(), &mut steps)?;
+    work.end();
     let mut out = io::stdout().lock();
     if context.common.json {
         let object = json!({

@@ -3,15 +3,15 @@
 //! JSON lines are what the query API shows, every digit kept. CSV is for spreadsheets: a text that a spreadsheet would
 //! take for a formula gets a `'` before it, so CSV is not for reading back.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::file::{bar, must_exist, tell};
+use super::file::must_exist;
 use super::item::Item;
+use super::progress::{Counted, Work};
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::domain::Seq;
@@ -43,6 +43,9 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
+
+/// What a spreadsheet may take for the beginning of a formula, also in full width.
+const FORMULA_MARKS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -118,8 +121,15 @@ pub fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
     };
     let after = Seq(args.after);
     let Some(output) = &args.output else {
+        // Lines and a bar on one terminal would run into each other.
+        let work = match io::stdout().is_terminal() {
+            true => Work::unseen(),
+            false => Work::begin("looking at the file"),
+        };
         let out = BufWriter::new(io::stdout().lock());
-        return writer.write(&path, what, after, out, &ProgressBar::hidden());
+        writer.write(&path, what, after, out, &work)?;
+        work.end();
+        return Ok(());
     };
     let failed =
         |error: io::Error| CliError::Failed(format!("cannot write {}: {error}", output.display()));
@@ -135,9 +145,15 @@ pub fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
         .unwrap_or(Path::new("."));
     // All of it or nothing is seen under the name.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let bar = bar("exported");
-    writer.write(&path, what, after, BufWriter::new(file.as_file_mut()), &bar)?;
-    bar.finish_and_clear();
+    let work = Work::begin("looking at the file");
+    writer.write(
+        &path,
+        what,
+        after,
+        BufWriter::new(file.as_file_mut()),
+        &work,
+    )?;
+    work.end();
     file.as_file().sync_all().map_err(failed)?;
     file.persist_noclobber(output)
         .map_err(|error| failed(error.error))?;
@@ -157,7 +173,7 @@ impl Lines {
         what: Exports,
         after: Seq,
         mut out: impl Write,
-        bar: &ProgressBar,
+        work: &Work,
     ) -> Result<(), CliError> {
         if let Some(columns) = self.columns {
             write!(out, "{}\r\n", columns.join(","))?;
@@ -180,8 +196,12 @@ impl Lines {
             }
             Ok(())
         };
+        let counted = match what {
+            Exports::Events => Counted::LookedAt,
+            _ => Counted::Written,
+        };
         export_file(path, what, after, &mut take, &mut |done, of| {
-            tell(bar, done, of)
+            work.tell(counted, done, of);
         })?;
         out.flush()?;
         Ok(())
@@ -209,7 +229,7 @@ fn cell(value: &RawValue) -> String {
 
 /// A text in quotes. What a spreadsheet would take for a formula is made a text by a `'`.
 fn quoted(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    let formula = text.starts_with(FORMULA_MARKS);
     let mark = if formula { "'" } else { "" };
     format!("\"{mark}{}\"", text.replace('"', "\"\""))
 }

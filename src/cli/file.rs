@@ -2,11 +2,12 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::progress::{Counted, Work, per_second};
 use super::{CliError, Context};
 use crate::domain::Chain;
 use crate::store::{FILE_NAME, check_file, rebuild_file};
@@ -39,15 +40,19 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
         None => context.data_dir(&context.load(&[])?)?.join(FILE_NAME),
     };
     must_exist(&path)?;
-    let bar = bar("events checked");
-    let report = check_file(&path, args.head, &mut |done, of| tell(&bar, done, of))?;
-    bar.finish_and_clear();
+    let work = Work::begin("reading the structure of the file");
+    let began = Instant::now();
+    let report = check_file(&path, args.head, &mut |done, of| {
+        work.tell(Counted::Checked, done, of);
+    })?;
+    let took = began.elapsed();
+    work.end();
     let mut out = io::stdout().lock();
     if context.common.json {
         let object = json!({
             "file": path, "ok": report.faults.is_empty(), "events": report.events, "head": report.head,
             "withoutPayload": report.without_payload, "truncated": report.truncated, "projectedSeq": report.projected,
-            "headFoundAt": report.head_found_at, "faults": report.faults,
+            "headFoundAt": report.head_found_at, "seconds": took.as_secs_f64(), "faults": report.faults,
         });
         writeln!(out, "{object}")?;
     } else {
@@ -58,6 +63,12 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
             report.events, report.without_payload, report.truncated
         )?;
         writeln!(out, "head    {}", report.head)?;
+        writeln!(
+            out,
+            "time    {:.1} s, {} events a second",
+            took.as_secs_f64(),
+            per_second(report.events, took)
+        )?;
         if let Some(at) = report.head_found_at {
             writeln!(out, "the given head is that of event {at}")?;
         }
@@ -78,9 +89,11 @@ pub fn rebuild(context: &Context, args: RebuildArgs) -> Result<(), CliError> {
     let directory = context.data_dir(&context.load(&[])?)?;
     let path = directory.join(FILE_NAME);
     must_exist(&path)?;
-    let bar = bar("events folded");
-    let differences = rebuild_file(&directory, args.diff, &mut |done, of| tell(&bar, done, of))?;
-    bar.finish_and_clear();
+    let work = Work::begin("looking at the file");
+    let differences = rebuild_file(&directory, args.diff, &mut |done, of| {
+        work.tell(Counted::Folded, done, of);
+    })?;
+    work.end();
     let mut out = io::stdout().lock();
     for difference in &differences {
         let (table, before, after) = (
@@ -136,19 +149,4 @@ pub(super) fn must_exist(path: &Path) -> Result<(), CliError> {
             path.display()
         ))),
     }
-}
-
-/// A bar on a terminal; nothing elsewhere.
-pub(super) fn bar(what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left");
-    let bar = ProgressBar::new(0).with_message(what);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-pub(super) fn tell(bar: &ProgressBar, done: u64, of: u64) {
-    bar.set_length(of);
-    bar.set_position(done);
 }

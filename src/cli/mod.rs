@@ -10,6 +10,7 @@ mod file;
 mod item;
 mod manual;
 mod outbound;
+mod progress;
 mod resync;
 mod retention;
 mod sandbox;

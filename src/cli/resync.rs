@@ -4,13 +4,12 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::client::{Client, detail};
 use super::control::tell;
-use super::file::bar;
 use super::item::printable;
+use super::progress::{Counted, Work};
 use super::{CliError, Context};
 
 /// How long the daemon is asked to wait for news of it, in seconds; what the bar shows is no older.
@@ -62,7 +61,7 @@ pub fn run(context: &Context, args: ResyncArgs) -> Result<(), CliError> {
 
 /// Waits for the end of it, with a bar on a terminal.
 fn follow(client: &Client, id: &Value) -> Result<Value, CliError> {
-    let bar: ProgressBar = bar("asked about");
+    let work = Work::begin("waiting for the outbound process");
     loop {
         let path = format!("/v1/resync/{id}?wait={NEWS_EVERY}");
         let answer = client.ask_control(&path, Duration::from_secs(NEWS_EVERY))?;
@@ -74,11 +73,11 @@ fn follow(client: &Client, id: &Value) -> Result<Value, CliError> {
             )));
         }
         if let Some(total) = standing["total"].as_u64() {
-            bar.set_length(total);
+            let checked = standing["checked"].as_u64().unwrap_or(0);
+            work.tell(Counted::AskedAbout, checked, total);
         }
-        bar.set_position(standing["checked"].as_u64().unwrap_or(0));
         if !matches!(standing["state"].as_str(), Some("queued" | "running")) {
-            bar.finish_and_clear();
+            work.end();
             return Ok(standing);
         }
     }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::confirm::confirm;
 use super::control::tell_within;
-use super::file::{bar, must_exist, tell as tell_bar};
+use super::file::must_exist;
 use super::item::printable;
+use super::progress::{Counted, Work};
 use super::show::client;
 use super::{CliError, Context};
 use crate::clock::now;
@@ -66,12 +67,13 @@ pub fn prune(context: &Context, args: PruneArgs) -> Result<(), CliError> {
         &format!("Take out all payloads from before {before}?"),
         args.yes,
     )?;
-    let bar = bar("events looked at");
-    let pruned = match prune_file(&directory, before, &mut |done, of| tell_bar(&bar, done, of)) {
-        Err(StoreError::InUse(_)) => prune_by_daemon(context, before, &bar)?,
+    let work = Work::begin("looking at the file");
+    let mut looked_at = |done, of| work.tell(Counted::LookedAt, done, of);
+    let pruned = match prune_file(&directory, before, &mut looked_at) {
+        Err(StoreError::InUse(_)) => prune_by_daemon(context, before, &work)?,
         done => done?,
     };
-    bar.finish_and_clear();
+    work.end();
     let mut out = io::stdout().lock();
     let (events, bytes) = (pruned.events, pruned.bytes);
     if context.common.json {
@@ -90,11 +92,7 @@ pub fn prune(context: &Context, args: PruneArgs) -> Result<(), CliError> {
 }
 
 /// The daemon works for a few seconds at a time and says where to go on.
-fn prune_by_daemon(
-    context: &Context,
-    before: Timestamp,
-    bar: &indicatif::ProgressBar,
-) -> Result<Pruned, CliError> {
+fn prune_by_daemon(context: &Context, before: Timestamp, work: &Work) -> Result<Pruned, CliError> {
     let client = client(context)?;
     let mut pruned = Pruned::default();
     let mut after = 0;
@@ -107,7 +105,8 @@ fn prune_by_daemon(
             Some(next) => after = next,
             None => return Ok(pruned),
         }
-        tell_bar(bar, after, answer["seq"].as_u64().unwrap_or(after));
+        let of = answer["seq"].as_u64().unwrap_or(after);
+        work.tell(Counted::LookedAt, after, of);
     }
 }
 
@@ -133,9 +132,9 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
             printable(&args.customer_id)
         ))
     };
-    let bar = bar("events looked at");
+    let work = Work::begin("looking for the customer");
     let on_file = erase_file(&directory, &args.customer_id, now(), &mut |done, of| {
-        tell_bar(&bar, done, of)
+        work.tell(Counted::LookedAt, done, of);
     });
     let certificate = match on_file {
         Err(StoreError::InUse(_)) => {
@@ -151,7 +150,7 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
         done => serde_json::to_value(done?.ok_or_else(unknown)?)
             .map_err(|error| CliError::Failed(error.to_string()))?,
     };
-    bar.finish_and_clear();
+    work.end();
     show(context, &certificate)?;
     if let Some(path) = &args.certificate {
         write_whole(path, &format!("{certificate}\n"))?;

@@ -21,10 +21,11 @@ use tempfile::TempPath;
 use super::StoreError;
 use super::check::check_open;
 use super::leash::{Leash, Stint};
-use super::maintain::Progress;
 use super::manifest::{Backup, Manifest, folder_of, name_at, sync_folder};
 use super::rows::{seq, uint};
 use super::schema::{self, APPLICATION_ID, DirectoryLock, FILE_NAME, SCHEMA_VERSION, wal_path};
+use super::step::{Step, Steps};
+use super::workplace::Workplace;
 use crate::domain::{Chain, Digest, Seq, Timestamp};
 
 /// Pages copied between two looks at whether to go on: 1 MiB.
@@ -36,7 +37,7 @@ const MAX_WAL_GROWTH: u64 = 2 << 30;
 /// Steps of SQLite's virtual machine between two looks at whether to go on.
 const CHECK_STEPS: i32 = 20_000;
 /// How the folders begin in which backups are made.
-const WORK_PREFIX: &str = ".waldo-syncd-backup-";
+const WORK_KIND: &str = ".waldo-syncd-backup-";
 /// Endings that mean something to SQLite beside a file that may stand there.
 const RESERVED_ENDINGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -101,7 +102,7 @@ pub fn backup_file(
     destination: &Path,
     force: bool,
     now: Timestamp,
-    progress: Progress<'_>,
+    steps: Steps<'_>,
 ) -> Result<Backup, BackupError> {
     let _lock = DirectoryLock::take(directory)?;
     let job = Job {
@@ -110,7 +111,7 @@ pub fn backup_file(
         force,
         now,
     };
-    job.run(&Leash::default(), false, progress)
+    job.run(&Leash::default(), false, steps)
 }
 
 /// One backup to be made.
@@ -131,30 +132,18 @@ struct End {
 
 impl Job<'_> {
     /// Makes it; `rests` where the daemon needs the machine at the same time.
-    pub fn run(
-        &self,
-        leash: &Leash,
-        rests: bool,
-        progress: Progress<'_>,
-    ) -> Result<Backup, BackupError> {
+    pub fn run(&self, leash: &Leash, rests: bool, steps: Steps<'_>) -> Result<Backup, BackupError> {
         let target = self.target()?;
         let folder = folder_of(&target);
         let failed = |source| BackupError::Write {
             path: folder.to_owned(),
             source,
         };
-        sweep(folder);
-        let work = tempfile::Builder::new()
-            .prefix(WORK_PREFIX)
-            .tempdir_in(folder)
-            .map_err(failed)?;
-        // Whoever finds this folder without its lock knows that nobody works in it any more.
-        let lock = File::open(work.path()).map_err(failed)?;
-        lock.try_lock().map_err(|error| failed(error.into()))?;
+        let work = Workplace::make(folder, WORK_KIND).map_err(failed)?;
         let copy = work.path().join(FILE_NAME);
         let stint = || Stint::begin(leash, rests);
-        let end = self.copy(&copy, stint(), progress)?;
-        let mut manifest = self.verified(&copy, &end, leash, rests, progress)?;
+        let end = self.copy(&copy, stint(), steps)?;
+        let mut manifest = self.verified(&copy, &end, leash, rests, steps)?;
         (manifest.sha256, manifest.bytes) = match hash(&copy, &mut stint()) {
             Ok(Some(found)) => found,
             Ok(None) => return Err(BackupError::Stopped),
@@ -248,12 +237,7 @@ impl Job<'_> {
     }
 
     /// Copies all pages as they are at one moment into a file of its own, which needs no WAL.
-    fn copy(
-        &self,
-        copy: &Path,
-        mut stint: Stint,
-        progress: Progress<'_>,
-    ) -> Result<End, BackupError> {
+    fn copy(&self, copy: &Path, mut stint: Stint, steps: Steps<'_>) -> Result<End, BackupError> {
         let failed = |source| BackupError::Write {
             path: folder_of(copy).to_owned(),
             source,
@@ -289,7 +273,7 @@ impl Job<'_> {
             let [total, left] = [seen.pagecount, seen.remaining]
                 .map(|pages| u64::try_from(pages).unwrap_or(0) * page_size);
             let done = total.saturating_sub(left);
-            progress(done, total);
+            steps(Step::Copying, done, total);
             match step {
                 StepResult::Done => break,
                 StepResult::More => {}
@@ -324,14 +308,15 @@ impl Job<'_> {
         end: &End,
         leash: &Leash,
         rests: bool,
-        progress: Progress<'_>,
+        steps: Steps<'_>,
     ) -> Result<Manifest, BackupError> {
         let mut connection = schema::inspect(copy)?;
         let mut stint = Stint::begin(leash, rests);
         connection
             .progress_handler(CHECK_STEPS, Some(move || stint.is_over()))
             .map_err(StoreError::from)?;
-        let report = match check_open(&connection, copy, None, progress) {
+        let mut checked = |done, of| steps(Step::Checking, done, of);
+        let report = match check_open(&connection, copy, None, &mut checked) {
             Ok(report) => report,
             Err(_) if leash.is_pulled() => return Err(BackupError::Stopped),
             Err(error) => return Err(BackupError::NotVerified(error.to_string())),
@@ -480,21 +465,4 @@ impl Header {
 fn has_reserved_ending(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     RESERVED_ENDINGS.iter().any(|ending| name.ends_with(ending))
-}
-
-/// Removes what backups that were broken off have left in a folder.
-fn sweep(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries {
-        let ours = entry.file_name().to_string_lossy().starts_with(WORK_PREFIX);
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if !ours || !is_folder {
-            continue;
-        }
-        let path = entry.path();
-        let free = File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
-        if free && let Err(error) = fs::remove_dir_all(&path) {
-            log::warn!("cannot remove {}: {error}", path.display());
-        }
-    }
 }

@@ -122,7 +122,7 @@ impl Store {
                 force,
                 now: (inner.options.clock)(),
             };
-            let result = job.run(&running.0.leash, true, &mut |_, _| {});
+            let result = job.run(&running.0.leash, true, &mut |_, _, _| {});
             running.0.with(|state| match &result {
                 Ok(backup) => {
                     state.made += 1;

@@ -5,7 +5,7 @@
 //! whether an id that they know stands in it; they cannot read the ids from it, unless they can guess them. Lines are
 //! only ever appended, each synced before the next thing is done.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::StoreError;
+use super::manifest::{folder_of, sync_folder};
+use super::workplace::give_to_owner_of;
 use crate::domain::{Digest, Seq, Timestamp};
 
 /// The list's name inside the data directory.
@@ -202,13 +204,14 @@ impl ErasedList {
                 .create(true)
                 .mode(0o600)
                 .open(&self.path)?;
+            let folder = folder_of(&self.path);
+            give_to_owner_of(&self.path, folder)?;
             if file.metadata()?.len() != self.length {
                 file.set_len(self.length)?;
             }
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            File::open(folder)?.sync_all()
+            sync_folder(folder)
         };
         write().map_err(|source| failed(&self.path, source))?;
         self.length += text.len() as u64;

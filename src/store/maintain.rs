@@ -6,14 +6,19 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use super::project::{Projector, SliceLimits};
+use super::restore::RESTORE_KIND;
 use super::rows::{seq, uint};
 use super::schema::{
     self, DirectoryLock, FILE_NAME, PROJECTIONS, Role, connect, inspect, projections_sql, scratch,
 };
+use super::workplace::{self, Workplace};
 use crate::domain::{RULES_VERSION, Seq};
 
 /// Told how far a long work is: done, of.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// How the folders begin in which the log is folded again.
+const REBUILD_KIND: &str = ".rebuild-";
 
 /// How often `rebuild --diff` tries to meet a daemon that projects on.
 const MAX_CHASES: usize = 200;
@@ -27,6 +32,14 @@ pub struct Difference {
     pub only_before: u64,
     /// Rows only in what folding again gives.
     pub only_after: u64,
+}
+
+/// Removes what a rebuild or a restore that was broken off has left in a data directory: copies of all that is in the file,
+/// which would outlast an erasure.
+pub fn sweep(directory: &Path) {
+    for kind in [REBUILD_KIND, RESTORE_KIND] {
+        workplace::sweep(directory, kind);
+    }
 }
 
 /// Folds the log of a data directory again and tells what differs; unless it is only to tell, puts the fresh tables in
@@ -75,13 +88,10 @@ pub(super) fn fold_again(
     progress: Progress<'_>,
 ) -> Result<Vec<Difference>, StoreError> {
     let place = path.parent().unwrap_or(Path::new("."));
-    let folder = tempfile::Builder::new()
-        .prefix(".rebuild-")
-        .tempdir_in(place)
-        .map_err(|source| StoreError::Directory {
-            path: place.to_owned(),
-            source,
-        })?;
+    let folder = Workplace::make(place, REBUILD_KIND).map_err(|source| StoreError::Directory {
+        path: place.to_owned(),
+        source,
+    })?;
     let scratch_path = folder.path().join("projections.db");
     let mut fresh = scratch(&scratch_path, path)?;
     let mut projector = Projector::resume(&fresh)?;

@@ -30,6 +30,8 @@ mod restore;
 mod rows;
 mod schema;
 mod stats;
+mod step;
+mod workplace;
 mod writer;
 
 use std::io;
@@ -60,6 +62,7 @@ pub use requests::{RequestFilter, RequestRow};
 pub use restore::{RestoreError, Restored, restore_file};
 pub use schema::{DirectoryLock, FILE_NAME};
 pub use stats::{Stats, StatsBucket};
+pub use step::{Step, Steps};
 
 use news::News;
 use readers::Readers;
@@ -338,6 +341,7 @@ impl Store {
     /// When the directory is in use, or the file cannot be opened, is not ours, or is newer than this program.
     pub fn open(options: Options) -> Result<(Self, StoreThread), StoreError> {
         let lock = DirectoryLock::take(&options.directory)?;
+        maintain::sweep(&options.directory);
         let path = options.directory.join(FILE_NAME);
         schema::prepare(&path)
             .and_then(|()| maintain::renew_projections(&path))

@@ -19,10 +19,12 @@ use super::erased::ERASED_FILE;
 use super::maintain::{Progress, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
 use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, wal_path};
-use crate::domain::{Chain, Digest, Seq, Timestamp};
+use super::step::{Step, Steps};
+use super::workplace::{Workplace, give_to_owner_of};
+use crate::domain::{Chain, Digest, Disposition, Seq, Timestamp};
 
 /// How the folder begins in which a restore prepares its file.
-const WORK_PREFIX: &str = ".restore-";
+pub(super) const RESTORE_KIND: &str = ".restore-";
 /// Databases that are put aside within one second.
 const MAX_REPLACED_AT_ONCE: u32 = 100;
 
@@ -86,7 +88,7 @@ pub fn restore_file(
     file: &Path,
     force: bool,
     now: Timestamp,
-    progress: Progress<'_>,
+    steps: Steps<'_>,
 ) -> Result<Restored, RestoreError> {
     let refused = |why: String| RestoreError::Refused {
         path: file.to_owned(),
@@ -106,25 +108,35 @@ pub fn restore_file(
     if is_same_file(file, &database) {
         return Err(refused("it is the database itself".to_owned()));
     }
-    let work = tempfile::Builder::new()
-        .prefix(WORK_PREFIX)
-        .tempdir_in(directory)
-        .map_err(on(directory))?;
+    let list = directory.join(ERASED_FILE);
+    if present && !list.exists() && has_erased(&database) {
+        return Err(refused(format!(
+            "{} is not there, although customers were erased from the present database: they would come back. Put the \
+             list back, or move the database away to restore without it",
+            list.display()
+        )));
+    }
+    let work = Workplace::make(directory, RESTORE_KIND).map_err(on(directory))?;
     let copy = work.path().join(FILE_NAME);
-    let (sha256, bytes) = copy_and_hash(file, &copy).map_err(on(file))?;
-    let report = check(&copy, progress).map_err(refused)?;
+    let mut copied = |done, of| steps(Step::Copying, done, of);
+    let (sha256, bytes) = copy_and_hash(file, &copy, &mut copied)?;
+    let mut checked = |done, of| steps(Step::Checking, done, of);
+    let report = check(&copy, &mut checked).map_err(refused)?;
     if let Some(manifest) = &manifest {
         matches(manifest, &report, sha256, bytes).map_err(refused)?;
     } else {
         // The chain proves the log; only a manifest proves the rows.
-        fold_again(&copy, false, progress)?;
+        fold_again(&copy, false, &mut |done, of| steps(Step::Folding, done, of))?;
     }
     // Whoever was erased since the backup was made is erased from it too.
-    let erased = reapply_erasures(&copy, &directory.join(ERASED_FILE), progress)?;
+    let mut looked_at = |done, of| steps(Step::Erasing, done, of);
+    let erased = reapply_erasures(&copy, &list, &mut looked_at)?;
     stand_alone(&copy)?;
     File::open(&copy)
         .and_then(|file| file.sync_all())
         .map_err(on(&copy))?;
+    let owner = if present { &database } else { directory };
+    give_to_owner_of(&copy, owner).map_err(on(&copy))?;
     let mut restored = Restored {
         path: database,
         events: report.events,
@@ -216,25 +228,33 @@ fn matches(
     Ok(())
 }
 
-fn copy_and_hash(from: &Path, to: &Path) -> io::Result<(Digest, u64)> {
-    let mut source = File::open(from)?;
+/// Copies a file, telling how far it is; what cannot be read and what cannot be written are told apart.
+fn copy_and_hash(
+    from: &Path,
+    to: &Path,
+    progress: Progress<'_>,
+) -> Result<(Digest, u64), RestoreError> {
+    let mut source = File::open(from).map_err(on(from))?;
+    let length = source.metadata().map_err(on(from))?.len();
     let mut target = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(to)?;
+        .open(to)
+        .map_err(on(to))?;
     let mut buffer = vec![0; 256 * 1024];
     let mut hash = Sha256::new();
     let mut bytes = 0;
     loop {
-        let read = source.read(&mut buffer)?;
+        let read = source.read(&mut buffer).map_err(on(from))?;
         let part = buffer.get(..read).unwrap_or_default();
         if part.is_empty() {
             return Ok((Digest(hash.finalize().into()), bytes));
         }
         hash.update(part);
-        target.write_all(part)?;
+        target.write_all(part).map_err(on(to))?;
         bytes += read as u64;
+        progress(bytes, length);
     }
 }
 
@@ -249,6 +269,15 @@ fn last_seq(database: &Path) -> Option<Seq> {
     let sql = "SELECT coalesce(max(seq), 0) FROM log";
     let last = connection.query_row(sql, [], |row| row.get(0)).ok()?;
     Some(super::rows::seq(last))
+}
+
+/// Whether somebody was erased from a database, if it can be read at all.
+fn has_erased(database: &Path) -> bool {
+    let sql = "SELECT 1 FROM counts WHERE kind = 'disposition' AND word = ?1 AND number > 0";
+    let word = Disposition::Erased.to_string();
+    connect(database, Role::Read)
+        .and_then(|connection| Ok(connection.prepare(sql)?.exists([word])?))
+        .unwrap_or(false)
 }
 
 /// A name that nothing has yet, for what was there.

@@ -337,12 +337,18 @@ fn a_disk_that_takes_no_backup_is_told_and_harms_nothing() {
 }
 
 /// A small file system in memory, gone with its handle.
-struct Small(PathBuf);
+pub struct Small(PathBuf);
 
 impl Small {
-    fn mount(at: PathBuf) -> Option<Self> {
+    pub fn mount_of(at: PathBuf, size: &str) -> Option<Self> {
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "none"])
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size},mode=700"),
+                "none",
+            ])
             .arg(&at)
             .output();
         mounted
@@ -361,7 +367,7 @@ impl Drop for Small {
 fn a_full_disk_takes_no_backup_and_keeps_nothing_of_it() {
     let daemon = Daemon::start();
     fill(&daemon, 4);
-    let Some(small) = Small::mount(folder(daemon.place())) else {
+    let Some(small) = Small::mount_of(folder(daemon.place()), "1m") else {
         eprintln!("NOT TESTED: a full disk; mounting a small tmpfs needs root");
         return;
     };

@@ -4,7 +4,7 @@ use super::*;
 use crate::common::bodies::*;
 
 /// Everything that readers see.
-fn rows(daemon: &Daemon) -> Vec<Value> {
+pub fn rows(daemon: &Daemon) -> Vec<Value> {
     let mut rows = daemon.all("/v1/customers?sort=customerId", 1000);
     rows.extend(daemon.all("/v1/requests", 1000));
     rows.extend(daemon.get("/v1/events?limit=1000").items());
@@ -12,7 +12,7 @@ fn rows(daemon: &Daemon) -> Vec<Value> {
 }
 
 /// A daemon with some events, and a backup of it.
-fn backed_up() -> (Daemon, Value) {
+pub fn backed_up() -> (Daemon, Value) {
     let daemon = Daemon::start();
     for name in [
         "webhook-onboard-dashboard.json",

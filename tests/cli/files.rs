@@ -1,6 +1,9 @@
 //! check and rebuild: the verbs that work on the file itself.
 
 use std::fs;
+use std::io::Read as _;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::assert_helpful;
 use crate::common::bodies::*;
@@ -132,4 +135,52 @@ fn damaged_file_ends_the_start_with_a_clear_sentence() {
     let run = daemon.place().finish(command);
     run.assert_code(1);
     assert!(run.stderr.contains("waldo-syncd.db"), "{}", run.stderr);
+}
+
+/// Runs a verb on a terminal of its own, with 80 columns; what was shown there.
+fn on_terminal(daemon: &Daemon, arguments: &[&str]) -> String {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let mut ours = std::fs::File::from(openpt(flags).unwrap());
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    let mut command = daemon.place().command();
+    command.args(arguments).arg("--data-dir").arg(daemon.data());
+    command.env("TERM", "xterm");
+    command.stderr(theirs).stdout(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // The terminal ends when nobody has it open any more.
+    drop(command);
+    let mut shown = Vec::new();
+    let _ = ours.read_to_end(&mut shown);
+    assert!(child.wait().unwrap().success());
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+#[test]
+fn long_work_is_shown_on_a_terminal_and_nowhere_else() {
+    let (daemon, _) = stopped();
+    let target = daemon.place().path().join("copy.db");
+    let backup = ["backup", target.to_str().unwrap(), "--force"];
+    let works: [(&[&str], &str); 4] = [
+        (&["check"], "events checked"),
+        (&["rebuild"], "events folded"),
+        (&["export", "--events"], "events looked at"),
+        (&backup, "events checked"),
+    ];
+    for (arguments, shown) in works {
+        let terminal = on_terminal(&daemon, arguments);
+        assert!(terminal.contains(shown), "{arguments:?}: {terminal:?}");
+        assert!(terminal.contains("so far"), "{arguments:?}: {terminal:?}");
+        let run = daemon.place().cli(arguments);
+        run.assert_code(0);
+        assert_eq!(run.stderr, "", "{arguments:?}");
+    }
+    let check = daemon.place().cli(&["check", "--json"]);
+    assert!(check.json_lines()[0]["seconds"].as_f64().is_some());
 }

@@ -206,6 +206,7 @@ pub fn erase_file(
     progress: Progress<'_>,
 ) -> Result<Option<Certificate>, StoreError> {
     let _lock = DirectoryLock::take(directory)?;
+    maintain::sweep(directory);
     let path = directory.join(FILE_NAME);
     schema::prepare(&path)?;
     maintain::renew_projections(&path)?;

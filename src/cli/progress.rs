@@ -1,0 +1,188 @@
+//! How far a long work is, for whoever waits at a terminal: a bar with what is left, and the figures at the end. Where
+//! standard error is no terminal nothing of it is shown.
+
+use std::cell::RefCell;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::store::Step;
+
+/// How often the display moves by itself.
+const TICK: Duration = Duration::from_millis(200);
+/// A work that took less is not worth its figures.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// Bytes that are copied.
+    Copied,
+    /// Events that are checked.
+    Checked,
+    /// Events that are folded.
+    Folded,
+    /// Events that are looked at.
+    LookedAt,
+    /// Lines that are written.
+    Written,
+    /// Customers or requests that Waldo is asked about.
+    AskedAbout,
+}
+
+impl From<Step> for Counted {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Copying => Self::Copied,
+            Step::Checking => Self::Checked,
+            Step::Folding => Self::Folded,
+            Step::Erasing => Self::LookedAt,
+        }
+    }
+}
+
+impl Counted {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Copied => ("bytes", "copied"),
+            Self::Checked => ("events", "checked"),
+            Self::Folded => ("events", "folded"),
+            Self::LookedAt => ("events", "looked at"),
+            Self::Written => ("lines", "written"),
+            Self::AskedAbout => ("questions", "asked"),
+        }
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::Copied => "{bar:30} {bytes} of {total_bytes} {msg}, {elapsed} so far, {eta} left",
+            _ => "{bar:30} {human_pos} of {human_len} {msg}, {elapsed} so far, {eta} left",
+        }
+    }
+}
+
+/// A step that was counted: what, since when, how much.
+struct Part {
+    counted: Counted,
+    began: Instant,
+    took: Duration,
+    done: u64,
+}
+
+/// A long work at its terminal.
+pub(super) struct Work {
+    bar: ProgressBar,
+    parts: RefCell<Vec<Part>>,
+}
+
+impl Work {
+    /// Begins to show it; `what` is said until something is counted.
+    pub(super) fn begin(what: &'static str) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(TICK);
+        Self {
+            bar,
+            parts: RefCell::default(),
+        }
+    }
+
+    /// A work of which nothing is shown, such as one that writes to the same terminal.
+    pub(super) fn unseen() -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            parts: RefCell::default(),
+        }
+    }
+
+    /// Shows how far it is: done, of.
+    pub(super) fn tell(&self, counted: impl Into<Counted>, done: u64, of: u64) {
+        let counted = counted.into();
+        let mut parts = self.parts.borrow_mut();
+        let is_new = parts.last().is_none_or(|part| part.counted != counted);
+        if is_new {
+            self.show(counted);
+            parts.push(Part {
+                counted,
+                began: Instant::now(),
+                took: Duration::ZERO,
+                done: 0,
+            });
+        }
+        if let Some(part) = parts.last_mut() {
+            part.took = part.began.elapsed();
+            part.done = done;
+        }
+        self.bar.set_length(of);
+        self.bar.set_position(done);
+        if is_new {
+            // At once, however short the step is.
+            self.bar.force_draw();
+        }
+    }
+
+    fn show(&self, counted: Counted) {
+        let (unit, verb) = counted.words();
+        if let Ok(style) = ProgressStyle::with_template(counted.template()) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_message(match counted {
+            Counted::Copied => verb.to_owned(),
+            _ => format!("{unit} {verb}"),
+        });
+        self.bar.reset_eta();
+    }
+
+    /// Takes the display away and says what there was to do and how long it took.
+    pub(super) fn end(self) {
+        self.bar.finish_and_clear();
+        if self.bar.is_hidden() || !io::stderr().is_terminal() {
+            return;
+        }
+        for part in self.parts.borrow().iter() {
+            if part.took >= WORTH_TELLING {
+                eprintln!("{}", figures(part.counted, part.done, part.took));
+            }
+        }
+    }
+}
+
+fn figures(counted: Counted, done: u64, took: Duration) -> String {
+    let (unit, verb) = counted.words();
+    format!(
+        "{verb} {} {unit} in {}, {} a second",
+        HumanCount(done),
+        HumanDuration(took),
+        HumanCount(per_second(done, took))
+    )
+}
+
+/// How many a second that is.
+pub(super) fn per_second(done: u64, took: Duration) -> u64 {
+    let micros = took.as_micros().max(1);
+    u64::try_from(u128::from(done) * 1_000_000 / micros).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_say_what_and_how_long() {
+        let told = figures(Counted::Checked, 5_000_000, Duration::from_secs(61));
+        assert_eq!(
+            told,
+            "checked 5,000,000 events in 61 seconds, 81,967 a second"
+        );
+    }
+
+    #[test]
+    fn every_template_can_be_shown() {
+        for counted in [Counted::Copied, Counted::Checked] {
+            ProgressStyle::with_template(counted.template()).unwrap();
+        }
+    }
+}
