@@ -18,7 +18,7 @@ use super::erase::reapply_erasures;
 use super::erased::ERASED_FILE;
 use super::maintain::{Progress, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
-use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, wal_path};
+use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, inspect, wal_path};
 use super::step::{Step, Steps};
 use super::workplace::{Workplace, give_to_owner_of};
 use crate::domain::{Chain, Digest, Disposition, Seq, Timestamp};
@@ -275,7 +275,7 @@ fn last_seq(database: &Path) -> Option<Seq> {
 fn has_erased(database: &Path) -> bool {
     let sql = "SELECT 1 FROM counts WHERE kind = 'disposition' AND word = ?1 AND number > 0";
     let word = Disposition::Erased.to_string();
-    connect(database, Role::Read)
+    inspect(database)
         .and_then(|connection| Ok(connection.prepare(sql)?.exists([word])?))
         .unwrap_or(false)
 }

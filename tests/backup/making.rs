@@ -119,7 +119,7 @@ fn the_last_backup_is_shown_also_after_a_restart() {
         !daemon
             .get("/metrics")
             .text()
-            .contains("backup_age_seconds{")
+            .contains("\nwaldo_syncd_last_backup_age_seconds ")
     );
     let backup = made(&daemon, &folder(daemon.place()));
     daemon.restart();
@@ -131,7 +131,7 @@ fn the_last_backup_is_shown_also_after_a_restart() {
     assert_eq!(shown["events"], last);
     let metrics = daemon.get("/metrics").text();
     assert!(
-        metrics.contains("waldo_syncd_last_backup_age_seconds{"),
+        metrics.contains("\nwaldo_syncd_last_backup_age_seconds "),
         "{metrics}"
     );
     let run = daemon.place().cli(&["status"]);

@@ -16,7 +16,7 @@ fn metric(daemon: &Daemon, name: &str) -> u64 {
     let metrics = daemon.get("/metrics").text();
     let line = metrics
         .lines()
-        .find_map(|line| line.strip_prefix(&format!("waldo_syncd_{name}{{}} ")));
+        .find_map(|line| line.strip_prefix(&format!("waldo_syncd_{name} ")));
     line.map_or(0, |value| value.parse().unwrap())
 }
 
