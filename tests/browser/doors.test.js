@@ -82,6 +82,22 @@ test("when the daemon stops the page says so, and comes back by itself", async (
   }
 });
 
+test("a door that refuses the stream is told from one that does not answer", async () => {
+  const daemon = await Daemon.start();
+  try {
+    const page = await open(browser, `${daemon.url}page/icon.svg`);
+    const refusal = { status: 503, json: { code: "too_many_streams", detail: "too many follow the feed" } };
+    await page.route("**/v1/events/stream?*", (route) => route.fulfill(refusal), { times: 1 });
+    await page.goto(daemon.url);
+    await page.getByRole("status").getByText("for the daemon says: too many follow the feed.").waitFor();
+    await page.getByRole("button", { name: "Try now" }).click();
+    await live(page);
+    page.assertCalm(/status of 503/);
+  } finally {
+    await daemon.remove();
+  }
+});
+
 /** What a page under another name, pointed at this machine, can read of the door. */
 async function read(daemon) {
   const context = await browser.newContext();

@@ -225,9 +225,13 @@ test("addresses made by somebody else lead to nothing", async () => {
     await visit(page, hash);
     await assertInert(page, hash);
   }
+  for (const dots of ["#/customers/..", "#/requests/."]) {
+    await visit(page, dots);
+    await sees(page, "No path can hold this id.");
+  }
   // What is no place of ours is passed over.
   await page.evaluate(() => (location.hash = "javascript:window.taken=1"));
-  await sees(page, "The daemon refused this");
+  await sees(page, "No path can hold this id.");
   await assertInert(page, "javascript");
 });
 

@@ -29,7 +29,7 @@ test("an empty log says what to do next", async () => {
     for (const [hash, words] of [
       ["#/customers", "No customer is known yet"],
       ["#/requests", "No request is known yet"],
-      ["#/events", "No event yet"],
+      ["#/events", "No event is known yet"],
     ]) {
       await visit(page, hash);
       await sees(page, words);
@@ -185,7 +185,10 @@ test("customers are filtered, and the address keeps the filter", async () => {
 test("events and requests are filtered and paged through", async () => {
   const page = await open(browser, at("#/events?disposition=quarantined"));
   await sees(page, "the body is not JSON");
-  assert.equal(await page.locator("tbody tr").count(), await page.locator("tbody").getByText("the body is not JSON").count());
+  assert.equal(
+    await page.locator("tbody tr").count(),
+    await page.locator("tbody").getByText("the body is not JSON").count(),
+  );
   await visit(page, "#/events");
   await page.getByRole("link", { name: "Next page" }).click();
   await page.getByRole("link", { name: "From the beginning" }).waitFor();

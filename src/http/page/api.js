@@ -21,6 +21,13 @@ export function part(id) {
   return encoded === "" || encoded === "." || encoded === ".." || encoded.length > LONGEST_PART ? null : encoded;
 }
 
+/** The path of one thing. */
+export function pathOf(kind, id) {
+  const name = part(id);
+  if (name === null) throw new Refused(404, { detail: "No path can hold this id." });
+  return `v1/${kind}/${name}`;
+}
+
 /** The answer to a GET, whatever its status. */
 export async function fetchPath(path, signal) {
   // Relative to the page, so that it works below another path too.

@@ -10,7 +10,7 @@ import * as find from "./find.js";
 import { Live } from "./live.js";
 import * as overview from "./overview.js";
 import * as requests from "./requests.js";
-import { duration, now, tick, zone } from "./time.js";
+import { now, tick, zone } from "./time.js";
 import { form, hasToken, setToken } from "./token.js";
 
 const REFRESH_GAP_MS = 2000;
@@ -153,7 +153,7 @@ function lock() {
 }
 
 let lostAt = null;
-function said(state, waitMs) {
+function said(state, why) {
   // A new try says nothing until it has come to something.
   if (state === "joining" && (lostAt || at("live").dataset.state === "flood")) return;
   if (state === "away") lostAt ??= now();
@@ -162,17 +162,16 @@ function said(state, waitMs) {
     live: "Live",
     joining: "Connecting …",
     away: "Not live",
-    flood: `Many events at once: shown every ${duration(waitMs ?? 0)}`,
+    flood: "Many events at once: shown every few seconds",
     locked: "Not live: a token is needed",
   };
   at("live").dataset.state = state;
   say("live", words[state]);
-  say(
-    "lost",
-    state === "away"
-      ? `The daemon has not answered since ${new Date(lostAt).toLocaleTimeString()}. What is shown is from before; this page goes on trying.`
-      : "",
-  );
+  const since = new Date(lostAt).toLocaleTimeString();
+  const lost = why
+    ? `Not live since ${since}, for the daemon says: ${plain(why, 300)}.`
+    : `The daemon has not answered since ${since}.`;
+  say("lost", state === "away" ? `${lost} What is shown is from before; this page goes on trying.` : "");
   at("again").hidden = state !== "away";
 }
 
@@ -193,9 +192,9 @@ const live = new Live({
     if (event.seq) known.recent = [event, ...known.recent].slice(0, RECENT);
     if (route.view?.wants(event, route)) soon();
   },
-  state(state, waitMs) {
+  state(state, why) {
     if (state === "locked") lock();
-    else said(state, waitMs);
+    else said(state, why);
   },
 });
 

@@ -1,5 +1,5 @@
 // One customer: how it stands, now or as it was known after an event, and the events that made it so.
-import { askEvents, askFor, params, part } from "./api.js";
+import { askEvents, askFor, params, part, pathOf } from "./api.js";
 import { el, facts, section, table, text } from "./dom.js";
 import { ago, moment } from "./time.js";
 import * as timeline from "./timeline.js";
@@ -13,7 +13,7 @@ export const refreshes = false;
 export const wants = (event, { id }) => event.customerId === id;
 
 export async function load({ id, given }, { signal }) {
-  const path = `v1/customers/${part(id)}`;
+  const path = pathOf("customers", id);
   const [present, past, { items, next }] = await Promise.all([
     askFor(path, signal),
     given.asOfSeq ? askFor(`${path}?${params({ asOfSeq: given.asOfSeq })}`, signal) : null,

@@ -1,7 +1,7 @@
 // The list of customers, by filters that stand in the page's address.
 import { ask, params } from "./api.js";
 import { el, table, text } from "./dom.js";
-import { choice, filters, pages, words } from "./forms.js";
+import { choice, filters, MADE_UP, none, pages, words } from "./forms.js";
 import { ago } from "./time.js";
 import { badge, customerLink, value } from "./words.js";
 
@@ -23,14 +23,13 @@ export async function load({ given }, { signal }) {
 }
 
 export function draw({ items, next }, { given }) {
-  const pairs = (list) => list.map((word) => [word, word]);
   const known = (list, word) => (word && !list.includes(word) ? [...list, word] : list);
   return [
     el("h1", { tabindex: "-1" }, "Customers"),
     filters(
       "#/customers",
-      choice("status", "Status", given.status, pairs(known(STATUSES, given.status))),
-      choice("kyc", "KYC", given.kyc, pairs(known(KYC, given.kyc))),
+      choice("status", "Status", given.status, known(STATUSES, given.status)),
+      choice("kyc", "KYC", given.kyc, known(KYC, given.kyc)),
       choice("flagged", "Flag", given.flagged, [
         ["true", "flagged"],
         ["false", "not flagged"],
@@ -43,7 +42,9 @@ export function draw({ items, next }, { given }) {
       ),
       words("externalId", "External id (exactly)", given.externalId),
     ),
-    items.length ? list(items) : none(given, next),
+    items.length
+      ? list(items)
+      : none(given, next, "customer", `The first webhook that names one makes it known: ${MADE_UP}`),
     pages("#/customers", given, given.from, next),
   ];
 }
@@ -64,17 +65,5 @@ export function list(items) {
     "Customers, the last changed first",
     ["Customer", "External id", "Status", "KYC", "Fraud score", "Flag", "Decided by", "Changed"],
     rows,
-  );
-}
-
-function none(given, next) {
-  if (next) return el("p", { class: "panel" }, "None among those looked at so far; there are more on the next page.");
-  const asked = Object.keys(given).length > 0;
-  return el(
-    "p",
-    { class: "panel" },
-    asked
-      ? "No customer fits these filters."
-      : "No customer is known yet. The first webhook that names one makes it known: waldo-syncd send onboard --customer c-1 --status APPROVED",
   );
 }

@@ -41,7 +41,7 @@ export function text(value, shown = SHOWN) {
 }
 
 /** A text from outside where there is no place for marks: short, and without characters that cannot be seen. */
-export const plain = (value) => value.replaceAll(UNSEEN, "\ufffd").slice(0, 80);
+export const plain = (value, shown = 80) => value.replaceAll(UNSEEN, "\ufffd").slice(0, shown);
 
 /** Lines of text from outside, as they are. */
 export function lines(value) {

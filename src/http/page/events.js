@@ -1,7 +1,7 @@
 // The feed as a list with filters, and one event.
 import { ask, askEvents, light } from "./api.js";
 import { count, el, facts, section, table, text } from "./dom.js";
-import { choice, filters, pages, words } from "./forms.js";
+import { choice, filters, MADE_UP, none, pages, words } from "./forms.js";
 import { payload } from "./payload.js";
 import { ago, moment } from "./time.js";
 import { details } from "./timeline.js";
@@ -32,22 +32,18 @@ export const list = {
       badge(event.disposition),
       event.problems.map((problem) => el("div", {}, text(problem, 200))),
     ]);
-    const same = (list) => list.map((word) => [word, word]);
     // Everything down to `next` was looked at; before event 1 there is nothing.
     const more = next > 1 ? next : null;
-    const none = Object.keys(given).length
-      ? "No event fits these filters"
-      : "No event yet. Post a made-up one: waldo-syncd send onboard --customer c-1 --status APPROVED";
     return [
       el("h1", { tabindex: "-1" }, "Events"),
       filters(
         "#/events",
-        choice("disposition", "Became", given.disposition, same(BECAME)),
+        choice("disposition", "Became", given.disposition, BECAME),
         choice("origin", "By", given.origin, [
           ["dashboard", "dashboard"],
           ["api", "own call"],
         ]),
-        choice("source", "Source", given.source, same(SOURCES)),
+        choice("source", "Source", given.source, SOURCES),
         words("event", "Event name", given.event),
         words("customerId", "Customer id", given.customerId),
         words("requestId", "Request id", given.requestId),
@@ -58,11 +54,7 @@ export const list = {
             ["Seq", "Received", "Event", "Customer", "By", "Source", "Became", "Problems"],
             rows,
           )
-        : el(
-            "p",
-            { class: "panel" },
-            more ? `${none} among those looked at so far; there are earlier ones on the next page.` : none,
-          ),
+        : none(given, more, "event", `Post a made-up one: ${MADE_UP}`),
       pages("#/events", given, given.from, more),
     ];
   },

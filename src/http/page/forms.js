@@ -2,11 +2,15 @@
 import { params } from "./api.js";
 import { el } from "./dom.js";
 
-/** A filter with fixed choices: [value, label] pairs. */
+/** The command that makes a first event. */
+export const MADE_UP = "waldo-syncd send onboard --customer c-1 --status APPROVED";
+
+/** A filter with fixed choices: words, or pairs of a word and what is shown for it. */
 export function choice(name, label, chosen, choices) {
-  const options = [["", "any"], ...choices].map(([value, words]) =>
-    el("option", { value, selected: value === (chosen ?? "") }, words),
-  );
+  const options = [["", "any"], ...choices].map((choice) => {
+    const [value, words] = Array.isArray(choice) ? choice : [choice, choice];
+    return el("option", { value, selected: value === (chosen ?? "") }, words);
+  });
   return field(label, el("select", { name, id: `filter-${name}`, "data-key": `filter ${name}` }, ...options));
 }
 
@@ -49,6 +53,13 @@ export function filters(place, ...fields) {
     el("button", { type: "submit", "data-key": "filter go" }, "Show"),
     el("a", { href: place, "data-key": "filter none" }, "No filter"),
   );
+}
+
+/** What stands in the place of an empty list; `first` says how the first one comes. */
+export function none(given, more, thing, first) {
+  if (more) return el("p", { class: "panel" }, "None among those looked at so far; there are more on the next page.");
+  const asked = Object.keys(given).length > 0;
+  return el("p", { class: "panel" }, asked ? `No ${thing} fits these filters.` : `No ${thing} is known yet. ${first}`);
 }
 
 /** Where a list goes on. */

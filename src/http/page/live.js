@@ -14,7 +14,7 @@ const LARGEST = 1 << 25;
 
 /**
  * Follows until the signal. `join` reads what is to be shown and gives the seq to follow from; `heard` gets each event;
- * `state` gets "joining", "live", "away", "flood" or "locked", and when it tries again. `nudge()` ends a wait.
+ * `state` gets "joining", "live", "away", "flood" or "locked", and what the daemon said if it refused. `nudge()` ends a wait.
  */
 export class Live {
   #stop = null;
@@ -43,7 +43,7 @@ export class Live {
   async #run(signal) {
     let wait = FIRST_WAIT_MS;
     while (!signal.aborted) {
-      let flood = false;
+      let [flood, why] = [false, null];
       try {
         this.state("joining");
         const after = await this.join(signal);
@@ -58,9 +58,10 @@ export class Live {
           this.state("locked");
           return;
         }
+        why = error instanceof Refused ? error.message : null;
       }
       if (signal.aborted) return;
-      this.state(flood ? "flood" : "away", flood ? FLOOD_PAUSE_MS : wait);
+      this.state(flood ? "flood" : "away", why);
       await this.#pause(flood ? FLOOD_PAUSE_MS : wait * (0.8 + 0.4 * Math.random()));
       if (!flood) wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     }

@@ -1,6 +1,7 @@
 // The first page: how the daemon is, what comes in, what is waited for, what was not understood.
 import { ask, askEvents } from "./api.js";
 import { histogram, rates } from "./chart.js";
+import { MADE_UP } from "./forms.js";
 import { bytes, count, el, facts, many, section, table, text } from "./dom.js";
 import { findings, headline } from "./summary.js";
 import { ago, moment, now } from "./time.js";
@@ -117,10 +118,7 @@ function firstWebhook() {
     el(
       "ol",
       { class: "panel steps" },
-      step(
-        "Post a made-up webhook. It appears on this page.",
-        "waldo-syncd send onboard --customer c-1 --status APPROVED",
-      ),
+      step("Post a made-up webhook. It appears on this page.", MADE_UP),
       step(
         "Prove the path that Waldo takes, secret included.",
         `curl -sS "$(waldo-syncd webhook-url)" -H 'Content-Type: application/json' \\\n  -d '{"event":"onboard","customerId":"c-1","validation":{"status":"APPROVED"}}'`,

@@ -1,7 +1,7 @@
 // Calls to Waldo that are waited for: a list with filters, and one of them.
-import { ask, askEvents, params, part } from "./api.js";
+import { ask, askEvents, params, pathOf } from "./api.js";
 import { el, facts, lines, section, table, text } from "./dom.js";
-import { choice, filters, pages, words } from "./forms.js";
+import { choice, filters, none, pages, words } from "./forms.js";
 import { ago, duration, moment } from "./time.js";
 import { badge, customerLink, eventLink, eventName, originOf, requestLink } from "./words.js";
 
@@ -32,7 +32,6 @@ export const list = {
   },
 
   draw({ items, next }, { given }) {
-    const same = (list) => list.map((word) => [word, word]);
     const rows = items.map((request) => [
       requestLink(request.requestId),
       request.operation ?? "",
@@ -46,12 +45,12 @@ export const list = {
       el("h1", { tabindex: "-1" }, "Requests"),
       filters(
         "#/requests",
-        choice("state", "State", given.state, same(STATES)),
+        choice("state", "State", given.state, STATES),
         choice("overdue", "Overdue", given.overdue, [
           ["true", "overdue"],
           ["false", "not overdue"],
         ]),
-        choice("operation", "Operation", given.operation, same(OPERATIONS)),
+        choice("operation", "Operation", given.operation, OPERATIONS),
         words("customerId", "Customer id", given.customerId),
       ),
       rows.length
@@ -60,23 +59,16 @@ export const list = {
             ["Request", "Operation", "Customer", "State", "Settled by", "First heard of", "Took"],
             rows,
           )
-        : none(given, next),
+        : none(
+            given,
+            next,
+            "request",
+            "Calls through the gateway are known by themselves; others are registered on the control socket: waldo-syncd track REQUEST_ID --operation onboard",
+          ),
       pages("#/requests", given, given.from, next),
     ];
   },
 };
-
-function none(given, next) {
-  if (next) return el("p", { class: "panel" }, "None among those looked at so far; there are more on the next page.");
-  const asked = Object.keys(given).length > 0;
-  return el(
-    "p",
-    { class: "panel" },
-    asked
-      ? "No request fits these filters."
-      : "No request is known yet. Calls through the gateway are known by themselves; others are registered on the control socket: waldo-syncd track REQUEST_ID --operation onboard",
-  );
-}
 
 export const one = {
   title: ({ id }) => `Request ${id}`,
@@ -85,7 +77,7 @@ export const one = {
 
   async load({ id }, { signal }) {
     const [request, events] = await Promise.all([
-      ask(`v1/requests/${part(id)}`, signal),
+      ask(pathOf("requests", id), signal),
       askEvents({ requestId: id }, null, EVENTS, signal),
     ]);
     return { request, events: events.items };
