@@ -15,7 +15,7 @@ mod invariants;
 mod reference;
 
 /// Events of one log.
-const MOST: usize = 64;
+const MOST: usize = 40;
 const START: i64 = 1_764_000_000_000;
 const MINUTE: i64 = 60_000;
 
