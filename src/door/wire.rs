@@ -20,6 +20,7 @@ pub enum Fault {
     LengthAndEncoding,
     RepeatedLength,
     BadLength,
+    BadEncoding,
     TooManyFields,
     HeadTooLarge,
     NoHost,
@@ -46,6 +47,7 @@ impl Fault {
             Self::LengthAndEncoding => "the request has both Content-Length and Transfer-Encoding",
             Self::RepeatedLength => "the request has more than one Content-Length",
             Self::BadLength => "the Content-Length is not a number",
+            Self::BadEncoding => "the Transfer-Encoding is not `chunked`, once and alone",
             Self::TooManyFields => "the request head has too many fields",
             Self::HeadTooLarge => "the request head is too large",
             Self::NoHost => "the request has no Host",
@@ -227,6 +229,10 @@ impl Scanner {
             return;
         };
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // hyper serves `gzip, chunked` and repeated codings, which the next server may read in another way.
+            if self.encoded || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return self.refuse(Fault::BadEncoding);
+            }
             self.encoded = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
             if self.length.is_some() {
@@ -344,7 +350,11 @@ mod tests {
             (b"\nGET / HTTP/1.1\r\n\r\n", refused(0, BareLineFeed), true),
             (b"P / HTTP/1.1\r\nContent-Length: 1\r\ntransfer-encoding: chunked\r\n\r\n", refused(0, LengthAndEncoding), true),
             (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCONTENT-LENGTH: 1\r\n\r\n", refused(0, LengthAndEncoding), true),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding:\r\nContent-Length: 0\r\n\r\n", refused(0, LengthAndEncoding), true),
+            (b"P / HTTP/1.1\r\nTransfer-Encoding: \tChunked \r\n\r\n", last(0), false),
+            (b"P / HTTP/1.1\r\nTransfer-Encoding:\r\nContent-Length: 0\r\n\r\n", refused(0, BadEncoding), true),
+            (b"P / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", refused(0, BadEncoding), true),
+            (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", refused(0, BadEncoding), true),
+            (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n", refused(0, BadEncoding), true),
             (b"P / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", refused(0, RepeatedLength), true),
             (b"P / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", refused(0, BadLength), true),
             (b"P / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", refused(0, BadLength), true),

@@ -18,6 +18,10 @@ async fn bad_framing_gets_400_and_reaches_no_handler() {
             "POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
             "more than one Content",
         ),
+        (
+            "POST /quick HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "once and alone",
+        ),
         ("GET /quick HTTP/1.1\nHost: a\n\n", "without CR"),
         ("GET /quick HTTP/1.1\r\nHost: a\n\r\n", "without CR"),
         ("GET /quick HTTP/1.1\r\nHost: a\r\n\n", "without CR"),
@@ -56,7 +60,7 @@ async fn bad_framing_gets_400_and_reaches_no_handler() {
         );
     }
     assert_eq!(door.handled.load(Ordering::SeqCst), 0);
-    assert_eq!(count(&door.metrics.refused), 11);
+    assert_eq!(count(&door.metrics.refused), 12);
     let same = "GET http://A/quick HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     assert!(door.answer(same).await.ends_with("quick"));
 }
