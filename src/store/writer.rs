@@ -105,7 +105,6 @@ struct Open {
     rows: Connection,
     checkpointer: Checkpointer,
     head: Head,
-    identity: Identity,
 }
 
 /// Device and number of a file: what a name leads to.
@@ -113,6 +112,7 @@ type Identity = (u64, u64);
 
 pub struct Writer {
     path: PathBuf,
+    identity: Identity,
     clock: fn() -> Timestamp,
     queue: Arc<Queue>,
     commands: Receiver<Command>,
@@ -134,6 +134,7 @@ impl Writer {
         commands: Receiver<Command>,
     ) -> Result<Self, StoreError> {
         let open = Open::with(connect(path, Role::Append)?, path)?;
+        let identity = identity(path)?;
         let counted = Arc::new(Counted::default());
         let projector = Projector::resume(&open.rows)?.counting(&counted);
         let points = Points {
@@ -145,6 +146,7 @@ impl Writer {
         };
         Ok(Self {
             path: path.to_owned(),
+            identity,
             clock,
             queue,
             commands,
@@ -269,11 +271,7 @@ impl Writer {
     /// Appends a batch in one commit and returns its first seq.
     fn try_append(&mut self, batch: &[Waiting]) -> Result<Seq, StoreError> {
         let now = (self.clock)();
-        let path = self.path.clone();
         let open = self.reopened()?;
-        if identity(&path) != Some(open.identity) {
-            return Err(StoreError::Replaced(path));
-        }
         let mut head = open.head;
         let first = head.seq.next();
         let transaction = open
@@ -409,8 +407,12 @@ impl Writer {
         Ok(())
     }
 
-    /// The open file, opened again if an error closed it. All of the WAL is moved into the file first.
+    /// The open file, opened again if an error closed it. All of the WAL is moved into the file first. Its name must
+    /// still lead to it: in another file nothing of what was acknowledged would stand before what comes.
     fn reopened(&mut self) -> Result<&mut Open, StoreError> {
+        if identity(&self.path)? != self.identity {
+            return Err(StoreError::Replaced(self.path.clone()));
+        }
         if self.open.is_none() {
             let log = connect(&self.path, Role::Append)?;
             truncate(&log)?;
@@ -435,13 +437,13 @@ impl Writer {
         if let Some(reason) = &self.points.health.borrow().unwritable {
             return Err(StoreError::Unavailable(reason.clone()));
         }
-        let path = self.path.clone();
-        let open = self.reopened()?;
-        if identity(&path) != Some(open.identity) {
-            let error = StoreError::Replaced(path);
-            self.refuse(&error);
-            return Err(error);
-        }
+        let open = match self.reopened() {
+            Ok(open) => open,
+            Err(error) => {
+                self.refuse(&error);
+                return Err(error);
+            }
+        };
         let transaction = open
             .log
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -549,21 +551,28 @@ impl Open {
         let checkpointer = Checkpointer::start(path.to_owned())?;
         checkpointer.watch(&mut log)?;
         checkpointer.watch(&mut rows)?;
-        let identity = identity(path).ok_or_else(|| StoreError::Replaced(path.to_owned()))?;
         Ok(Self {
             log,
             rows,
             checkpointer,
             head,
-            identity,
         })
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+/// A name that leads nowhere is that of a removed file; one that cannot be looked at tells nothing.
+fn identity(path: &Path) -> Result<Identity, StoreError> {
     use std::os::unix::fs::MetadataExt as _;
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino()))
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok((meta.dev(), meta.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(StoreError::Replaced(path.to_owned()))
+        }
+        Err(error) => Err(StoreError::Unavailable(format!(
+            "cannot look at {}: {error}",
+            path.display()
+        ))),
+    }
 }
 
 /// Tells whoever waits that the writer has ended, also when it ends by a fault.

@@ -1,5 +1,7 @@
 //! A file that cannot be written for a while: refused, never lost, and over as soon as it is over.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::common::bodies::*;
@@ -128,4 +130,53 @@ async fn held_up_rows_are_made_after_reopening() {
     assert_eq!(row.value.unwrap().last_seq, Seq(6));
     thread.stop(&store);
     assert_whole(&file, 6);
+}
+
+/// Puts a link that leads to itself in the file's place, and gives the name that the file has meanwhile.
+fn out_of_sight(opened: &Opened) -> PathBuf {
+    let (file, aside) = (opened.file(), opened.folder.path().join("aside"));
+    fs::hard_link(&file, &aside).unwrap();
+    let circle = opened.folder.path().join("circle");
+    std::os::unix::fs::symlink(&file, &circle).unwrap();
+    fs::rename(circle, file).unwrap();
+    aside
+}
+
+async fn refused(opened: &Opened) -> String {
+    match opened.store.append(delivery(flag("refused", true))).await {
+        Err(StoreError::Unavailable(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_looked_at_is_not_taken_for_a_lost_one() {
+    let opened = Opened::new();
+    shown(&opened.store, flag("c", true)).await;
+    let aside = out_of_sight(&opened);
+    let reason = refused(&opened).await;
+    assert!(reason.contains("cannot look at"), "{reason}");
+    fs::rename(aside, opened.file()).unwrap();
+    poll("the store to recover by itself", PATIENCE, || {
+        opened.store.trouble().is_none().then_some(())
+    });
+    assert_eq!(shown(&opened.store, flag("c", false)).await, Seq(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_replaced_while_it_could_not_be_written_is_not_written_to() {
+    let opened = Opened::new();
+    shown(&opened.store, flag("c", true)).await;
+    let aside = out_of_sight(&opened);
+    refused(&opened).await;
+    let other = opened.folder.path().join("other");
+    fs::copy(aside, &other).unwrap();
+    let before = fs::read(&other).unwrap();
+    fs::rename(other, opened.file()).unwrap();
+    tokio::time::timeout(PATIENCE, opened.store.stopped())
+        .await
+        .unwrap();
+    let refusal = opened.store.append(delivery(flag("c", false))).await;
+    assert!(refusal.is_err(), "{refusal:?}");
+    assert_eq!(fs::read(opened.file()).unwrap(), before);
 }
