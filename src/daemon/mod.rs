@@ -1,6 +1,7 @@
 //! The only wiring: open the store, open the doors, tell that they are open, and stop in reverse.
 
 mod backups;
+mod descriptors;
 mod files;
 mod lookout;
 mod outbound;

@@ -12,7 +12,7 @@ use super::sandbox::{self, OpenSandbox};
 use super::secrets::{ensure_secrets, follow_secrets};
 use super::sockets::{Socket, Sockets};
 use super::{
-    DaemonError, Doors, OpenDoors, ServeOptions, Shared, backups, limits, lookout,
+    DaemonError, Doors, OpenDoors, ServeOptions, Shared, backups, descriptors, limits, lookout,
     open_doors_warnings, retention,
 };
 use crate::config::{Config, Environment, Loaded, WebhookSecrets};
@@ -62,6 +62,7 @@ impl Serving {
             None => None,
         };
         let is_outbound = from.options.outbound || sandbox.is_some();
+        descriptors::fit(&mut config, is_outbound, &mut warnings);
         let known = ensure_secrets(&config, from.environment, from.data_dir, &mut warnings)?;
         let secrets = Secrets::default();
         secrets.set(known.all());
