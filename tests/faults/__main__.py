@@ -23,10 +23,10 @@ import traceback
 
 import rig
 
-DRIVERS = ("kill", "points", "power", "full", "errors")
+DRIVERS = ("kill", "points", "power", "full", "errors", "place", "clock", "limits", "framing", "slow", "streams")
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 INSIDE = "WALDO_FAULTS_INSIDE"
-TOOLS = ("strace", "mkfs.ext4", "mount", "umount")
+TOOLS = ("strace", "mkfs.ext4", "mount", "umount", "prlimit", "setpriv")
 KEPT, BROKEN, NOT_RUN = 0, 1, 77
 
 

@@ -62,9 +62,17 @@ class Disk:
         self.unmount()
         self.mount()
 
-    def device(self):
+    def turn_read_only(self):
+        """As after an error in the file system's own data."""
         found = subprocess.run(["findmnt", "-no", "SOURCE", self.path], check=True, capture_output=True, text=True)
-        return found.stdout.strip()
+        device = pathlib.Path(found.stdout.strip()).name
+        subprocess.run(["mount", "-o", "remount,errors=remount-ro", self.path], check=True)
+        pathlib.Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("made by a test")
+
+    def repair(self):
+        self.unmount()
+        subprocess.run(["e2fsck", "-fy", self.image], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.mount()
 
     def free(self):
         stat = os.statvfs(self.path)

@@ -153,11 +153,12 @@ class Ledger:
 
 
 class Load:
-    """Threads that deliver, and one that registers requests, until told to stop or the daemon is gone."""
+    """Threads that deliver, and one that registers requests, until told to stop or the daemon is gone. Of the bodies a
+    share is of that size, the others are small."""
 
-    def __init__(self, daemon, ledger, senders=6, size=0):
+    def __init__(self, daemon, ledger, senders=6, size=0, share=0.2):
         self.daemon, self.over = daemon, threading.Event()
-        work = [(daemon.ingest, lambda client: ledger.post(client, size if random.random() < 0.2 else 0))] * senders
+        work = [(daemon.ingest, lambda client: ledger.post(client, size if random.random() < share else 0))] * senders
         work.append((daemon.control, ledger.register))
         self.pool = ThreadPoolExecutor(len(work))
         self.running = [self.pool.submit(self.run, *job) for job in work]

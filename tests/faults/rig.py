@@ -3,6 +3,7 @@
 Everything waits for something that happens (a ready file, an answer, the end of a process) and gives up after a limit.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -131,8 +132,8 @@ class Daemon:
     """A running daemon. `under` are words before its command: strace, prlimit, setpriv and their like, none of which may
     stay its parent."""
 
-    def __init__(self, place, under=(), environment=None):
-        self.place, self.extra = place, environment or {}
+    def __init__(self, place, under=(), environment=None, program=None):
+        self.place, self.extra, self.program = place, environment or {}, program or binary
         self.launch(under)
         self.await_doors()
 
@@ -146,7 +147,7 @@ class Daemon:
     def launched(cls, place, under=()):
         """One that may end before its doors are open; nothing is known of it yet but its process."""
         daemon = cls.__new__(cls)
-        daemon.place, daemon.extra = place, {}
+        daemon.place, daemon.extra, daemon.program = place, {}, binary
         daemon.launch(under)
         return daemon
 
@@ -154,7 +155,7 @@ class Daemon:
         self.ready = self.place.path / "ready.json"
         self.ready.unlink(missing_ok=True)
         command = [
-            *under, binary, "serve", "--data-dir", self.place.data,
+            *under, self.program, "serve", "--data-dir", self.place.data,
             "--ingest", "127.0.0.1:0", "--query", "127.0.0.1:0",
             "--control", self.place.control, "--ready-file", self.ready,
         ]
@@ -223,6 +224,14 @@ class Daemon:
 
     def log_text(self):
         return self.place.log.read_text(errors="replace") if self.place.log.exists() else ""
+
+    def sockets(self):
+        """How many it has open, its doors among them."""
+        count = 0
+        for file in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                count += os.readlink(file).startswith("socket:")
+        return count
 
     def memory(self):
         """Resident bytes."""
