@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "cli/contract.rs"]
+mod contract;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/files.rs"]
@@ -30,7 +32,7 @@ pub fn assert_helpful(run: &Run) {
 #[test]
 fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
     let place = Place::new();
-    let verbs: [&[&str]; 20] = [
+    let verbs: [&[&str]; 27] = [
         &["serve"],
         &["sandbox"],
         &["init"],
@@ -40,7 +42,14 @@ fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
         &["customers"],
         &["customer"],
         &["events"],
+        &["event"],
         &["requests"],
+        &["outbound"],
+        &["track"],
+        &["settle"],
+        &["resync"],
+        &["backup"],
+        &["restore"],
         &["check"],
         &["rebuild"],
         &["prune"],
@@ -154,6 +163,7 @@ fn verbs_that_need_the_daemon_are_4_when_it_is_not_running() {
             &["customers"],
             &["customer", "c"],
             &["events"],
+            &["event", "1"],
             &["requests"],
             &["send", "flag", "--customer", "c"],
         ] {
@@ -172,8 +182,10 @@ fn verbs_that_need_the_daemon_are_4_when_it_is_not_running() {
 #[test]
 fn nothing_known_is_3() {
     let daemon = Daemon::start();
-    let run = daemon.place().cli(&["customer", "nobody"]);
-    run.assert_code(3);
-    assert_helpful(&run);
-    assert!(run.stderr.contains("nobody"), "{}", run.stderr);
+    for (verb, id) in [("customer", "nobody"), ("event", "4711")] {
+        let run = daemon.place().cli(&[verb, id]);
+        run.assert_code(3);
+        assert_helpful(&run);
+        assert!(run.stderr.contains(id), "{}", run.stderr);
+    }
 }

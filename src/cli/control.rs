@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::{Client, detail};
-use super::item::printable;
-use super::show::client;
+use super::lists::client;
+use super::screen::printable;
 use super::{CliError, Context};
 use crate::domain::{Operation, State};
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::client::{Client, detail};
-use super::item::printable;
+use super::screen::printable;
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::config::{Config, Loaded};
@@ -87,7 +87,7 @@ impl Findings {
         self.0.push(Finding {
             check,
             level,
-            finding: printable(&finding),
+            finding: printable(&finding).into_owned(),
             advice,
         });
     }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::screen::printable;
 use crate::domain::json::{self, Members};
 
 /// A page of a list.
@@ -60,6 +61,39 @@ impl Item {
         items.into_iter().map(Self::of).collect()
     }
 
+    /// The members of a member that is an object, each with the object that it is.
+    pub fn members(&self, name: &str) -> Vec<(String, Self)> {
+        let of = self.object(name);
+        let Some(members) = of.as_ref().and_then(|of| Members::of(&of.0).ok()) else {
+            return Vec::new();
+        };
+        members
+            .iter()
+            .map(|(name, value)| (name.into_owned(), Self::of(value)))
+            .collect()
+    }
+
+    /// A member that is an object.
+    pub fn object(&self, name: &str) -> Option<Self> {
+        let members = Members::of(&self.0).ok()?;
+        members.get(name).map(Self::of)
+    }
+
+    /// The texts of a member that is a list of such.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let Ok(members) = Members::of(&self.0) else {
+            return Vec::new();
+        };
+        let items = members.get(name).and_then(json::items).unwrap_or_default();
+        items.into_iter().map(shown).collect()
+    }
+
+    /// A member as the JSON it is.
+    pub fn raw(&self, name: &str) -> Option<String> {
+        let members = Members::of(&self.0).ok()?;
+        members.get(name).map(|value| value.get().to_owned())
+    }
+
     /// The thing with a list of others as a further member.
     pub fn with(&self, name: &str, others: &[Self]) -> String {
         let lines: Vec<_> = others.iter().map(Self::line).collect();
@@ -71,14 +105,61 @@ impl Item {
 
 fn shown(value: &RawValue) -> String {
     let text = json::string(value).unwrap_or_else(|| value.get().to_owned());
-    printable(if value.get() == "null" { "" } else { &text })
+    printable(if value.get() == "null" { "" } else { &text }).into_owned()
 }
 
-/// No control character from outside reaches the terminal.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
-        .collect()
+/// How deep a payload is indented; what is deeper stands below each other.
+const DEEPEST: usize = 16;
+
+/// JSON with a member a line, tokens as they came, for a person. What it says is made harmless to a terminal.
+pub fn indented(json: &str) -> String {
+    let mut shown = String::new();
+    let mut depth = 0_usize;
+    let mut is_text = false;
+    let mut is_escaped = false;
+    let mut chars = json.chars().filter(|char| *char != '\r').peekable();
+    let line = |shown: &mut String, depth: usize| {
+        shown.push('\n');
+        shown.push_str(&"  ".repeat(depth.min(DEEPEST)));
+    };
+    while let Some(char) = chars.next() {
+        if is_text {
+            shown.push_str(&printable(char.encode_utf8(&mut [0; 4])));
+            is_text = is_escaped || char != '"';
+            is_escaped = char == '\\' && !is_escaped;
+            continue;
+        }
+        match char {
+            ' ' | '\t' | '\n' => {}
+            '{' | '[' => {
+                shown.push(char);
+                while chars.peek().is_some_and(|next| next.is_ascii_whitespace()) {
+                    chars.next();
+                }
+                if let Some(end) = chars.next_if(|next| matches!(next, '}' | ']')) {
+                    shown.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut shown, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut shown, depth);
+                shown.push(char);
+            }
+            ',' => {
+                shown.push(char);
+                line(&mut shown, depth);
+            }
+            ':' => shown.push_str(": "),
+            other => {
+                is_text = other == '"';
+                shown.push_str(&printable(other.encode_utf8(&mut [0; 4])));
+            }
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -103,7 +184,7 @@ mod tests {
     fn an_item_is_one_line_and_no_escape_reaches_the_terminal() {
         let item = item("{\"a\":\n\"x\\u001b[31m\"}");
         assert_eq!(item.line(), "{\"a\": \"x\\u001b[31m\"}");
-        assert_eq!(item.cell("a"), "x\u{fffd}[31m");
+        assert_eq!(item.cell("a"), "x\\u{1b}[31m");
     }
 
     #[test]
@@ -112,5 +193,15 @@ mod tests {
             item(r#"{"a":{"b":{}}}"#).with("events", &[item("{}")]),
             r#"{"a":{"b":{}},"events":[{}]}"#
         );
+    }
+
+    #[test]
+    fn a_payload_is_indented_with_its_tokens_as_they_came() {
+        let json = r#"{"a":1e400,"b":[],"c":["x\"}",{"d":null}],"a":2}"#;
+        let shown = "{\n  \"a\": 1e400,\n  \"b\": [],\n  \"c\": [\n    \"x\\\"}\",\n    {\n      \"d\": null\n    }\n  ],\n  \"a\": 2\n}";
+        assert_eq!(indented(json), shown);
+        let deep = format!("{}1{}", "[".repeat(3000), "]".repeat(3000));
+        assert!(indented(&deep).len() < 6000 * 40);
+        assert!(!indented("{\"a\":\"\u{202e}x\"}").contains('\u{202e}'));
     }
 }

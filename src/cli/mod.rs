@@ -4,20 +4,24 @@ mod backup;
 mod client;
 mod confirm;
 mod control;
+mod customers;
 mod doctor;
+mod events;
 mod export;
 mod file;
 mod item;
+mod lists;
 mod manual;
 mod outbound;
 mod progress;
+mod requests;
 mod resync;
 mod retention;
 mod sandbox;
+mod screen;
 mod send;
 mod serve;
 mod setup;
-mod show;
 mod status;
 
 use std::path::PathBuf;
@@ -75,13 +79,15 @@ enum Command {
     /// Tell how the daemon is
     Status(status::StatusArgs),
     /// List customers
-    Customers(show::CustomersArgs),
+    Customers(customers::CustomersArgs),
     /// Show one customer with its timeline
-    Customer(show::CustomerArgs),
+    Customer(customers::CustomerArgs),
     /// List events, or follow them as they come
-    Events(show::EventsArgs),
+    Events(events::EventsArgs),
+    /// Show one event with its payload
+    Event(events::EventArgs),
     /// List the API requests that are waited for
-    Requests(show::RequestsArgs),
+    Requests(requests::RequestsArgs),
     Doctor(doctor::DoctorArgs),
     Track(control::TrackArgs),
     Settle(control::SettleArgs),
@@ -230,11 +236,17 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CliError::OutputClosed) {
-                eprintln!("waldo-syncd: {error}");
+                eprintln!("waldo-syncd: {}", harmless(&error.to_string()));
             }
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A message of several lines, in which ids may stand, for a terminal.
+fn harmless(message: &str) -> String {
+    let lines: Vec<_> = message.split('\n').map(screen::printable).collect();
+    lines.join("\n")
 }
 
 fn run(context: &Context, command: Command) -> Result<(), CliError> {
@@ -246,10 +258,11 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::WebhookUrl(args) => setup::webhook_url(context, args),
         Command::Send(args) => send::run(context, args),
         Command::Status(args) => status::status(context, args),
-        Command::Customers(args) => show::customers(context, args),
-        Command::Customer(args) => show::customer(context, args),
-        Command::Events(args) => show::events(context, args),
-        Command::Requests(args) => show::requests(context, args),
+        Command::Customers(args) => customers::customers(context, args),
+        Command::Customer(args) => customers::customer(context, args),
+        Command::Events(args) => events::events(context, args),
+        Command::Event(args) => events::event(context, args),
+        Command::Requests(args) => requests::requests(context, args),
         Command::Doctor(args) => doctor::run(context, args),
         Command::Track(args) => control::track(context, args),
         Command::Settle(args) => control::settle(context, args),

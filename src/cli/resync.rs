@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::client::{Client, detail};
 use super::control::tell;
-use super::item::printable;
 use super::progress::{Counted, Work};
+use super::screen::printable;
 use super::{CliError, Context};
 
 /// How long the daemon is asked to wait for news of it, in seconds; what the bar shows is no older.
@@ -51,7 +51,7 @@ pub fn run(context: &Context, args: ResyncArgs) -> Result<(), CliError> {
     }
     let failed = standing["failed"].as_u64().unwrap_or(0);
     match standing["detail"].as_str() {
-        Some(why) => Err(CliError::Failed(printable(why))),
+        Some(why) => Err(CliError::Failed(printable(why).into_owned())),
         None if failed > 0 => Err(CliError::Failed(format!(
             "{failed} questions had no answer; the log of the outbound process says more, and trying again is safe"
         ))),

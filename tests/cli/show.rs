@@ -160,6 +160,64 @@ fn table_hides_control_characters_of_a_sender() {
 }
 
 #[test]
+fn what_a_sender_hid_in_an_id_is_shown() {
+    let daemon = Daemon::start();
+    let hostile = "c\u{202e}fdp\u{1b}]0;title\u{7}\u{9b}31m";
+    let seq = daemon.deliver(onboard(hostile, "APPROVED", "PASSED"));
+    daemon.event(seq);
+    let shown = "c\\u{202e}fdp\\u{1b}]0;title\\u{7}\\u{9b}31m";
+    for arguments in [
+        &["customers"] as &[&str],
+        &["events"],
+        &["event", "1"],
+        &["customer", hostile],
+    ] {
+        let text = text(&daemon, arguments);
+        assert!(text.contains(shown), "{arguments:?}: {text}");
+        let bad = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+        assert!(!text.contains(bad), "{arguments:?}: {text:?}");
+    }
+    let run = daemon.place().cli(&["customer", "nobody\u{1b}[2J"]);
+    run.assert_code(3);
+    assert!(!run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
+}
+
+#[test]
+fn ids_are_whole_where_there_is_no_terminal() {
+    let daemon = Daemon::start();
+    let long = "0123456789abcdef".repeat(20);
+    let seq = daemon.deliver(onboard(&long, "APPROVED", "PASSED"));
+    daemon.event(seq);
+    for arguments in [&["customers"] as &[&str], &["events"], &["customer", &long]] {
+        assert!(text(&daemon, arguments).contains(&long), "{arguments:?}");
+    }
+}
+
+#[test]
+fn event_shows_what_was_read_and_the_payload_as_it_came() {
+    let daemon = Daemon::start();
+    let body =
+        r#"{"event":"onboard","customerId":"c","validation":{"status":"APPROVED"},"n":1e400}"#;
+    let seq = daemon.deliver(body);
+    let broken = daemon.deliver("no json");
+    daemon.event(broken);
+    let shown = text(&daemon, &["event", &seq.to_string()]);
+    for part in [
+        "applied",
+        "status: APPROVED",
+        "\"n\": 1e400",
+        "  \"customerId\": \"c\"",
+    ] {
+        assert!(shown.contains(part), "{part} is missing:\n{shown}");
+    }
+    let shown = text(&daemon, &["event", &broken.to_string()]);
+    assert!(
+        shown.contains("quarantined") && shown.contains("bm8ganNvbg=="),
+        "{shown}"
+    );
+}
+
+#[test]
 fn send_posts_one_webhook() {
     let daemon = Daemon::start();
     let place = daemon.place();
