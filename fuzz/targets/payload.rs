@@ -56,7 +56,9 @@ fn shown_is_whole(source: Source, body: &[u8], reading: Result<Reading, Unreadab
         problems: verdict.problems,
         replaced: None,
     };
-    let shown = serde_json::to_string(&shown).expect("an event can be shown");
+    let shown = String::from_utf8(shown.to_json()).expect("an event is shown as text");
+    let whole = serde_json::from_str::<&serde_json::value::RawValue>(&shown);
+    assert!(whole.is_ok(), "{whole:?}: {shown}");
     let is_json = text_of(body)
         .ok()
         .filter(|text| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok())

@@ -37,7 +37,16 @@ impl<'a> Members<'a> {
             .deserialize_map(MembersVisitor)
             .map_err(syntax)?;
         deserializer.end().map_err(syntax)?;
+        // Keys were taken as bytes, without a look for the control characters that JSON forbids in them unless escaped.
+        if members.have_control_characters() {
+            let _whole: &RawValue = serde_json::from_str(text).map_err(syntax)?;
+        }
         Ok(members)
+    }
+
+    fn have_control_characters(&self) -> bool {
+        let mut bytes = self.0.iter().flat_map(|(key, _)| key.iter());
+        bytes.any(|byte| *byte < b' ')
     }
 
     /// The value of a member; the last one where the key is repeated. A JSON null is as good as absent.
@@ -186,6 +195,18 @@ mod tests {
         let members = Members::of(r#"{"\ud800":1,"bad":"\ud800","id":"x"}"#).unwrap();
         assert!(string(members.get("bad").unwrap()).is_none());
         assert_eq!(string(members.get("id").unwrap()).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_control_character_in_a_key_is_json_only_as_an_escape() {
+        for bare in ["{\"\u{0}a\":1}", "{\"a\nb\":1}", "{\"\\u0061\t\":1}"] {
+            assert!(
+                matches!(Members::of(bare), Err(NoObject::NoJson(_))),
+                "{bare:?}"
+            );
+        }
+        let escaped = Members::of(r#"{"\u0000a":1,"id":"x"}"#).unwrap();
+        assert_eq!(string(escaped.get("id").unwrap()).unwrap(), "x");
     }
 
     #[test]

@@ -216,3 +216,16 @@ fn line_breaks_around_and_in_a_body_are_kept() {
     let feed = story.daemon().get_at("/v1/events", seq).json();
     assert_eq!(feed["items"][0]["payload"]["customerId"], "c");
 }
+
+#[test]
+fn bare_control_characters_in_a_key_leave_the_feed_readable() {
+    let story = Story::new()
+        .post("{\"\u{0}key\":1,\"event\":\"flag\",\"customerId\":\"c\",\"flag\":true}")
+        .quarantined(1)
+        .post(r#"{"\u0000key":1,"event":"flag","customerId":"c","flag":true}"#)
+        .applied(2);
+    // `items` takes the page apart as JSON.
+    let page = story.daemon().get_at("/v1/events", story.seq(2));
+    assert_eq!(page.items().len(), 2);
+    assert!(page.items()[0]["payloadBase64"].is_string());
+}
