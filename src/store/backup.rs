@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags};
@@ -28,10 +29,12 @@ use super::step::{Step, Steps};
 use super::workplace::Workplace;
 use crate::domain::{Chain, Digest, Seq, Timestamp};
 
-/// Pages copied between two looks at whether to go on: 1 MiB.
-const STEP_PAGES: i32 = 256;
+/// Pages copied between two looks at whether to go on: 256 KiB.
+const STEP_PAGES: i32 = 64;
 /// Bytes copied between two syncs of the copy: a commit of the daemon's never waits for more than these to reach the disk.
-const SYNC_EVERY: u64 = 8 << 20;
+const SYNC_EVERY: u64 = 256 << 10;
+/// How long the disk is left to the daemon's commits after each such sync, beside as long as the sync took.
+const DISK_RESTS: Duration = Duration::from_millis(4);
 /// By how much the WAL may grow while pages are copied.
 const MAX_WAL_GROWTH: u64 = 2 << 30;
 /// Steps of SQLite's virtual machine between two looks at whether to go on.
@@ -283,8 +286,10 @@ impl Job<'_> {
                 }
             }
             if done >= synced_bytes + SYNC_EVERY {
+                let began = Instant::now();
                 file.sync_data().map_err(failed)?;
                 synced_bytes = done;
+                stint.rest_for(began.elapsed() + DISK_RESTS);
             }
             if wal_bytes().saturating_sub(wal_before) > MAX_WAL_GROWTH {
                 return Err(BackupError::TooMuchWritten);

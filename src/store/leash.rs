@@ -29,13 +29,13 @@ impl Leash {
         *self.0.pulled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rest(&self) {
+    fn rest(&self, time: Duration) {
         let pulled = self.0.pulled.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever ends the work ends its rest too.
         let _ = self
             .0
             .news
-            .wait_timeout_while(pulled, STINT, |pulled| !*pulled);
+            .wait_timeout_while(pulled, time, |pulled| !*pulled);
     }
 }
 
@@ -60,9 +60,17 @@ impl Stint {
     /// Rests if it is time to. True: the work is to end.
     pub fn is_over(&mut self) -> bool {
         if self.rests && self.began.elapsed() >= STINT {
-            self.leash.rest();
+            self.leash.rest(STINT);
             self.began = Instant::now();
         }
         self.leash.is_pulled()
+    }
+
+    /// Rests for so long, where others need the machine: the disk has been kept busy.
+    pub fn rest_for(&mut self, time: Duration) {
+        if self.rests {
+            self.leash.rest(time);
+            self.began = Instant::now();
+        }
     }
 }
