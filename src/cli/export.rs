@@ -15,7 +15,7 @@ use super::progress::{Counted, Work};
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::domain::Seq;
-use crate::domain::json::{self, Members};
+use crate::domain::json::{Json, Members};
 use crate::store::{Exported, Exports, FILE_NAME, export_file};
 
 /// Write events, customers or requests as JSON lines or CSV. Works beside a running daemon.
@@ -219,11 +219,11 @@ fn csv_line(json: &str, columns: &[&str]) -> String {
     cells.collect::<Vec<_>>().join(",")
 }
 
-fn cell(value: &RawValue) -> String {
-    match json::type_name(value) {
-        "a number" | "a boolean" => value.get().to_owned(),
-        "a string" => quoted(&json::string(value).unwrap_or_else(|| value.get().to_owned())),
-        _ => quoted(value.get()),
+fn cell(value: Json<'_>) -> String {
+    match value.type_name() {
+        "a number" | "a boolean" => value.text().to_owned(),
+        "a string" => quoted(&value.string().unwrap_or(value.text().into())),
+        _ => quoted(value.text()),
     }
 }
 

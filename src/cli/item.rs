@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::screen::printable;
-use crate::domain::json::{self, Members};
+use crate::domain::json::{Json, Members};
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]
@@ -23,7 +23,11 @@ pub struct Item(String);
 impl Item {
     /// Takes the JSON over; line breaks in it can only be white space.
     pub fn of(raw: &RawValue) -> Self {
-        Self(raw.get().replace(['\r', '\n'], " "))
+        Self::part(raw.into())
+    }
+
+    fn part(value: Json<'_>) -> Self {
+        Self(value.text().replace(['\r', '\n'], " "))
     }
 
     /// The JSON, on one line.
@@ -44,10 +48,8 @@ impl Item {
         let Ok(members) = Members::of(&self.0) else {
             return Vec::new();
         };
-        let all = members
-            .iter()
-            .map(|(name, value)| (name.into_owned(), value));
-        all.filter(|(_, value)| !matches!(value.get(), "null" | "[]" | "{}"))
+        let all = members.iter().map(|(name, value)| (name.to_owned(), value));
+        all.filter(|(_, value)| !matches!(value.text(), "null" | "[]" | "{}"))
             .map(|(name, value)| (name, shown(value)))
             .collect()
     }
@@ -57,8 +59,8 @@ impl Item {
         let Ok(members) = Members::of(&self.0) else {
             return Vec::new();
         };
-        let items = members.get(name).and_then(json::items).unwrap_or_default();
-        items.into_iter().map(Self::of).collect()
+        let items = members.get(name).and_then(Json::items).unwrap_or_default();
+        items.into_iter().map(Self::part).collect()
     }
 
     /// The members of a member that is an object, each with the object that it is.
@@ -69,14 +71,14 @@ impl Item {
         };
         members
             .iter()
-            .map(|(name, value)| (name.into_owned(), Self::of(value)))
+            .map(|(name, value)| (name.to_owned(), Self::part(value)))
             .collect()
     }
 
     /// A member that is an object.
     pub fn object(&self, name: &str) -> Option<Self> {
         let members = Members::of(&self.0).ok()?;
-        members.get(name).map(Self::of)
+        members.get(name).map(Self::part)
     }
 
     /// The texts of a member that is a list of such.
@@ -84,14 +86,14 @@ impl Item {
         let Ok(members) = Members::of(&self.0) else {
             return Vec::new();
         };
-        let items = members.get(name).and_then(json::items).unwrap_or_default();
+        let items = members.get(name).and_then(Json::items).unwrap_or_default();
         items.into_iter().map(shown).collect()
     }
 
     /// A member as the JSON it is.
     pub fn raw(&self, name: &str) -> Option<String> {
         let members = Members::of(&self.0).ok()?;
-        members.get(name).map(|value| value.get().to_owned())
+        members.get(name).map(|value| value.text().to_owned())
     }
 
     /// The thing with a list of others as a further member.
@@ -103,9 +105,9 @@ impl Item {
     }
 }
 
-fn shown(value: &RawValue) -> String {
-    let text = json::string(value).unwrap_or_else(|| value.get().to_owned());
-    printable(if value.get() == "null" { "" } else { &text }).into_owned()
+fn shown(value: Json<'_>) -> String {
+    let text = value.string().unwrap_or(value.text().into());
+    printable(if value.text() == "null" { "" } else { &text }).into_owned()
 }
 
 /// How deep a payload is indented; what is deeper stands below each other.

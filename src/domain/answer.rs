@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{self, Members, NoObject};
+use super::json::{Json, Members};
 use super::{EventKind, Operation};
 
 /// Members of `validation` that are outcomes.
@@ -104,17 +104,13 @@ impl Call {
 /// # Errors
 /// When the answer is no JSON object, or a list of other than one customer.
 pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, NoOutcome> {
-    let answer = only_customer(answer)?;
+    let answer = only_customer(answer.into())?;
     let members = object(answer)?;
     let mut kept = Map::new();
     for name in TOP {
         keep(&mut kept, &members, name);
     }
-    let inner = |name| {
-        members
-            .get(name)
-            .and_then(|value| Members::of(value.get()).ok())
-    };
+    let inner = |name| members.get(name).and_then(Json::members);
     let mut running = false;
     if let Some(evaluation) = inner("evaluation") {
         let mut run = Map::new();
@@ -141,13 +137,13 @@ pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, 
     // The newest onboarding answers repeat whether a fraud evaluation will follow.
     let fraud_follows = inner("options")
         .and_then(|options| options.get("includeFraudCheck"))
-        .is_some_and(|value| value.get() == "true");
+        .is_some_and(|value| value.text() == "true");
     if fraud_follows {
         kept.insert("options".to_owned(), json!({ "includeFraudCheck": true }));
     }
     let named = members
         .get("event")
-        .and_then(json::string)
+        .and_then(Json::string)
         .and_then(|name| name.to_ascii_lowercase().parse().ok())
         .filter(|kind| {
             matches!(
@@ -175,30 +171,27 @@ pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, 
 }
 
 /// The customer of Get Customer's list, or the answer as it is.
-fn only_customer(answer: &RawValue) -> Result<&RawValue, NoOutcome> {
-    let Some(customers) = object(answer)?.get("customers").and_then(json::items) else {
+fn only_customer(answer: Json<'_>) -> Result<Json<'_>, NoOutcome> {
+    let Some(customers) = object(answer)?.get("customers").and_then(Json::items) else {
         return Ok(answer);
     };
     match customers.as_slice() {
-        [only] => Ok(only),
+        [only] => Ok(*only),
         several => Err(NoOutcome::NotOne(several.len())),
     }
 }
 
-fn object(value: &RawValue) -> Result<Members<'_>, NoOutcome> {
-    Members::of(value.get()).map_err(|reason| {
-        NoOutcome::NoObject(match reason {
-            NoObject::OtherType(name) => format!("it is {name}"),
-            NoObject::NoJson(why) => why,
-        })
-    })
+fn object(value: Json<'_>) -> Result<Members<'_>, NoOutcome> {
+    value
+        .members()
+        .ok_or_else(|| NoOutcome::NoObject(format!("it is {}", value.type_name())))
 }
 
 /// Takes a text, a number or a boolean over; what is deeper was not asked for and may be anything.
 fn keep(kept: &mut Map<String, Value>, members: &Members<'_>, name: &str) {
     let scalar = members
         .get(name)
-        .and_then(|value| serde_json::from_str::<Value>(value.get()).ok())
+        .and_then(|value| serde_json::from_str::<Value>(value.text()).ok())
         .filter(|value| value.is_string() || value.is_number() || value.is_boolean());
     if let Some(value) = scalar {
         kept.insert(name.to_owned(), value);
@@ -206,9 +199,9 @@ fn keep(kept: &mut Map<String, Value>, members: &Members<'_>, name: &str) {
 }
 
 /// The tags in the shape of a list, whichever of the two they came in.
-fn warning_tags(value: &RawValue) -> Option<Value> {
-    let tag = |key: Option<&str>, item: &RawValue| {
-        let members = Members::of(item.get()).ok()?;
+fn warning_tags(value: Json<'_>) -> Option<Value> {
+    let tag = |key: Option<&str>, item: Json<'_>| {
+        let members = item.members()?;
         let mut tag = Map::new();
         if let Some(key) = key {
             tag.insert("tag".to_owned(), key.into());
@@ -218,7 +211,7 @@ fn warning_tags(value: &RawValue) -> Option<Value> {
         }
         Some(Value::Object(tag))
     };
-    if let Some(items) = json::items(value) {
+    if let Some(items) = value.items() {
         return Some(
             items
                 .into_iter()
@@ -226,11 +219,11 @@ fn warning_tags(value: &RawValue) -> Option<Value> {
                 .collect(),
         );
     }
-    let object = Members::of(value.get()).ok()?;
+    let object = value.members()?;
     Some(
         object
             .iter()
-            .filter_map(|(key, item)| tag(Some(&key), item))
+            .filter_map(|(key, item)| tag(Some(key), item))
             .collect(),
     )
 }

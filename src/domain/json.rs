@@ -1,16 +1,18 @@
 //! Reading JSON that nobody promised anything about: any depth, repeated keys, numbers of any size.
 //!
-//! Values are looked at only as far as they are asked for; what is not asked for is checked for being JSON and passed
-//! over without recursion, so a body of a million brackets costs time in proportion to its length and no stack.
+//! A text is checked once, by serde_json and without recursion, so a body of a million brackets costs time in proportion
+//! to its length and no stack. What was checked is then only cut into its parts, as far as somebody asks for them.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// A value in a text that is known to be JSON, unread and without space around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'a>(&'a str);
+
 /// The members of a JSON object in the order they came, values unread. Of a repeated key the last counts.
-pub struct Members<'a>(Vec<(Cow<'a, [u8]>, &'a RawValue)>);
+pub struct Members<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 /// Why a text is no JSON object.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,136 +23,161 @@ pub enum NoObject {
     NoJson(String),
 }
 
+impl<'a> From<&'a RawValue> for Json<'a> {
+    fn from(value: &'a RawValue) -> Self {
+        Self(value.get())
+    }
+}
+
+impl<'a> Json<'a> {
+    /// The value as it is written.
+    #[must_use]
+    pub const fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// The JSON type of the value, with its article, for messages.
+    #[must_use]
+    pub fn type_name(self) -> &'static str {
+        match self.0.as_bytes().first() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
+        }
+    }
+
+    /// The members of an object; `None` for other types.
+    #[must_use]
+    pub fn members(self) -> Option<Members<'a>> {
+        let mut rest = self.0.strip_prefix('{')?;
+        let mut members = Vec::with_capacity(8);
+        loop {
+            let member = behind(rest, b',');
+            if !member.starts_with('"') {
+                return Some(Members(members));
+            }
+            let (key, after) = cut(member);
+            let (value, after) = cut(behind(after, b':'));
+            members.push((Self(key).key(), Self(value)));
+            rest = after;
+        }
+    }
+
+    /// The items of an array; `None` for other types.
+    #[must_use]
+    pub fn items(self) -> Option<Vec<Self>> {
+        let mut rest = self.0.strip_prefix('[')?;
+        let mut items = Vec::new();
+        loop {
+            let item = behind(rest, b',');
+            if item.starts_with(']') || item.is_empty() {
+                return Some(items);
+            }
+            let (item, after) = cut(item);
+            items.push(Self(item));
+            rest = after;
+        }
+    }
+
+    /// The text of a string; `None` for other types and for escapes that stand for no character.
+    #[must_use]
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if inner.as_bytes().contains(&b'\\') {
+            serde_json::from_str(self.0).ok().map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(inner))
+        }
+    }
+
+    /// A key. One with an escape that stands for no character must not cost the object: it is taken as it is written.
+    fn key(self) -> Cow<'a, str> {
+        self.string().unwrap_or(Cow::Borrowed(self.0))
+    }
+}
+
 impl<'a> Members<'a> {
     /// Takes a JSON object apart.
     ///
     /// # Errors
     /// When the text is not one whole JSON object.
     pub fn of(text: &'a str) -> Result<Self, NoObject> {
-        let syntax = |error: serde_json::Error| NoObject::NoJson(error.to_string());
-        if !text.trim_start().starts_with('{') {
-            let other: &RawValue = serde_json::from_str(text).map_err(syntax)?;
-            return Err(NoObject::OtherType(type_name(other)));
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let members = deserializer
-            .deserialize_map(MembersVisitor)
-            .map_err(syntax)?;
-        deserializer.end().map_err(syntax)?;
-        // Keys were taken as bytes, without a look for the control characters that JSON forbids in them unless escaped.
-        if members.have_control_characters() {
-            let _whole: &RawValue = serde_json::from_str(text).map_err(syntax)?;
-        }
-        Ok(members)
-    }
-
-    fn have_control_characters(&self) -> bool {
-        let mut bytes = self.0.iter().flat_map(|(key, _)| key.iter());
-        bytes.any(|byte| *byte < b' ')
+        let value: &RawValue =
+            serde_json::from_str(text).map_err(|error| NoObject::NoJson(error.to_string()))?;
+        let value = Json::from(value);
+        value
+            .members()
+            .ok_or_else(|| NoObject::OtherType(value.type_name()))
     }
 
     /// The value of a member; the last one where the key is repeated. A JSON null is as good as absent.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, name: &str) -> Option<Json<'a>> {
         self.0
             .iter()
             .rev()
-            .find(|(key, _)| key.as_ref() == name.as_bytes())
+            .find(|(key, _)| key == name)
             .map(|(_, value)| *value)
-            .filter(|value| value.get() != "null")
+            .filter(|value| value.0 != "null")
     }
 
     /// All members in order, a repeated key once, at its last place.
-    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &'a RawValue)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
         let mut seen = std::collections::HashSet::new();
         let mut last: Vec<_> = self
             .0
             .iter()
             .rev()
             .filter(|(key, _)| seen.insert(key.as_ref()))
-            .map(|(key, value)| (String::from_utf8_lossy(key), *value))
+            .map(|(key, value)| (key.as_ref(), *value))
             .collect();
         last.reverse();
         last.into_iter()
     }
 }
 
-/// The JSON type of a value, with its article, for messages.
-#[must_use]
-pub fn type_name(value: &RawValue) -> &'static str {
-    match value.get().as_bytes().first() {
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        _ => "a number",
-    }
+/// Passes over white space, and over one sign that stands between two parts.
+fn behind(text: &str, sign: u8) -> &str {
+    let between = |byte: &u8| *byte == sign || matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    let start = text.bytes().take_while(between).count();
+    text.get(start..).unwrap_or_default()
 }
 
-/// The items of a JSON array, unread; `None` when the value is no array.
-#[must_use]
-pub fn items(value: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// The text of a JSON string; `None` for other types and for escapes that stand for no character.
-#[must_use]
-pub fn string(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(key) = map.next_key_seed(KeyBytes)? {
-            members.push((key, map.next_value()?));
+/// Cuts off the value at the beginning of a text that is known to be JSON.
+fn cut(text: &str) -> (&str, &str) {
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            if in_string || depth > 0 {
+                continue;
+            }
+            return split(text, at + 1);
         }
-        Ok(Members(members))
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth > 1 => depth -= 1,
+            b'}' | b']' if depth == 1 => return split(text, at + 1),
+            // What is neither in quotes nor in brackets ends before what follows it.
+            b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => {
+                return split(text, at);
+            }
+            _ => {}
+        }
     }
+    (text, "")
 }
 
-/// Keys are taken as bytes: an escape like `\ud800` in a key stands for no character, and must not cost the object.
-struct KeyBytes;
-
-impl<'de> DeserializeSeed<'de> for KeyBytes {
-    type Value = Cow<'de, [u8]>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_bytes(self)
-    }
-}
-
-impl<'de> Visitor<'de> for KeyBytes {
-    type Value = Cow<'de, [u8]>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(bytes))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(bytes.to_vec()))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text.as_bytes()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.as_bytes().to_vec()))
-    }
+/// All of JSON's own signs are one byte long, so a place beside one is between two characters.
+fn split(text: &str, at: usize) -> (&str, &str) {
+    text.split_at_checked(at).unwrap_or((text, ""))
 }
 
 #[cfg(test)]
@@ -160,10 +187,10 @@ mod tests {
     #[test]
     fn the_last_of_a_repeated_key_counts() {
         let members = Members::of(r#"{"a":1,"b":2,"a":3}"#).unwrap();
-        assert_eq!(members.get("a").unwrap().get(), "3");
+        assert_eq!(members.get("a").unwrap().text(), "3");
         let keys: Vec<_> = members
             .iter()
-            .map(|(key, value)| (key.into_owned(), value.get()))
+            .map(|(key, value)| (key.to_owned(), value.text()))
             .collect();
         assert_eq!(keys, [("b".to_owned(), "2"), ("a".to_owned(), "3")]);
     }
@@ -177,15 +204,15 @@ mod tests {
             "]".repeat(depth)
         );
         let members = Members::of(&text).unwrap();
-        assert_eq!(string(members.get("id").unwrap()).unwrap(), "x");
+        assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
     }
 
     #[test]
     fn digits_past_any_number_type_are_kept() {
         let members = Members::of(r#"{"n":1e400,"m":123456789012345678901234567890}"#).unwrap();
-        assert_eq!(members.get("n").unwrap().get(), "1e400");
+        assert_eq!(members.get("n").unwrap().text(), "1e400");
         assert_eq!(
-            members.get("m").unwrap().get(),
+            members.get("m").unwrap().text(),
             "123456789012345678901234567890"
         );
     }
@@ -193,8 +220,8 @@ mod tests {
     #[test]
     fn an_escape_for_no_character_costs_only_its_own_value() {
         let members = Members::of(r#"{"\ud800":1,"bad":"\ud800","id":"x"}"#).unwrap();
-        assert!(string(members.get("bad").unwrap()).is_none());
-        assert_eq!(string(members.get("id").unwrap()).unwrap(), "x");
+        assert!(members.get("bad").unwrap().string().is_none());
+        assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
     }
 
     #[test]
@@ -206,7 +233,7 @@ mod tests {
             );
         }
         let escaped = Members::of(r#"{"\u0000a":1,"id":"x"}"#).unwrap();
-        assert_eq!(string(escaped.get("id").unwrap()).unwrap(), "x");
+        assert_eq!(escaped.get("id").unwrap().string().unwrap(), "x");
     }
 
     #[test]
@@ -222,5 +249,29 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn parts_are_cut_where_serde_json_cuts_them() {
+        let text = "{ \"a\" :[1, \"]}\\\"\" ,{\"b\":[]}] , \"c\\u0064\": {} ,\n\"e\":-1.5e3\t, \"f\" :true}";
+        let members = Members::of(text).unwrap();
+        let parts: Vec<_> = members
+            .iter()
+            .map(|(key, value)| (key, value.text()))
+            .collect();
+        assert_eq!(
+            parts,
+            [
+                ("a", "[1, \"]}\\\"\" ,{\"b\":[]}]"),
+                ("cd", "{}"),
+                ("e", "-1.5e3"),
+                ("f", "true")
+            ]
+        );
+        let items = members.get("a").unwrap().items().unwrap();
+        let items: Vec<_> = items.iter().map(|item| item.text()).collect();
+        assert_eq!(items, ["1", "\"]}\\\"\"", "{\"b\":[]}"]);
+        assert!(members.get("c\u{64}").unwrap().members().is_some());
+        assert!(members.get("e").unwrap().items().is_none());
     }
 }

@@ -8,9 +8,8 @@ use std::borrow::Cow;
 use std::str;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::json::{self, Members, NoObject};
+use super::json::{Json, Members, NoObject};
 use super::{EventKind, Operation, Source, State};
 
 /// What was understood of a body.
@@ -266,8 +265,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn expected(&mut self, name: &str, expected: &str, value: &RawValue) {
-        let found = json::type_name(value);
+    fn expected(&mut self, name: &str, expected: &str, value: Json<'_>) {
+        let found = value.type_name();
         self.problems
             .push(format!("{name}: expected {expected}, found {found}"));
     }
@@ -279,12 +278,12 @@ impl Reader {
 
     fn text_at(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<String> {
         let value = members.get(name)?;
-        if json::type_name(value) != "a string" {
+        if value.type_name() != "a string" {
             self.expected(path, "a string", value);
             return None;
         }
-        match json::string(value) {
-            Some(text) => Some(text).filter(|text| !text.is_empty()),
+        match value.string() {
+            Some(text) => Some(text.into_owned()).filter(|text| !text.is_empty()),
             None => {
                 self.problems
                     .push(format!("{path}: an escape stands for no character"));
@@ -299,7 +298,7 @@ impl Reader {
 
     fn boolean_at(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<bool> {
         let value = members.get(name)?;
-        match value.get() {
+        match value.text() {
             "true" => Some(true),
             "false" => Some(false),
             _ => {
@@ -311,7 +310,7 @@ impl Reader {
 
     fn object<'a>(&mut self, members: &Members<'a>, name: &str) -> Option<Members<'a>> {
         let value = members.get(name)?;
-        let object = Members::of(value.get()).ok();
+        let object = value.members();
         if object.is_none() {
             self.expected(name, "an object", value);
         }
@@ -352,11 +351,11 @@ impl Reader {
 
     fn score(&mut self, validation: &Members<'_>) -> Option<f64> {
         let value = validation.get("fraudScore")?;
-        if json::type_name(value) != "a number" {
+        if value.type_name() != "a number" {
             self.expected("validation.fraudScore", "a number", value);
             return None;
         }
-        match value.get().parse::<f64>() {
+        match value.text().parse::<f64>() {
             // The sum turns -0 into 0.
             Ok(score) if (0.0..=1.0).contains(&score) => Some(score + 0.0),
             _ => {
@@ -369,7 +368,7 @@ impl Reader {
 
     fn integer(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<i64> {
         let value = members.get(name)?;
-        let integer = value.get().parse().ok();
+        let integer = value.text().parse().ok();
         if integer.is_none() {
             self.expected(path, "an integer", value);
         }
@@ -379,7 +378,7 @@ impl Reader {
     /// The tags, which one page shows as an array and another as an object keyed by tag.
     fn warning_tags(&mut self, validation: &Members<'_>) -> Option<Vec<WarningTag>> {
         let value = validation.get("warningTags")?;
-        if let Some(items) = json::items(value) {
+        if let Some(items) = value.items() {
             return Some(
                 items
                     .into_iter()
@@ -387,11 +386,11 @@ impl Reader {
                     .collect(),
             );
         }
-        if let Ok(object) = Members::of(value.get()) {
+        if let Some(object) = value.members() {
             return Some(
                 object
                     .iter()
-                    .filter_map(|(key, item)| self.warning_tag(item, Some(&key)))
+                    .filter_map(|(key, item)| self.warning_tag(item, Some(key)))
                     .collect(),
             );
         }
@@ -399,9 +398,9 @@ impl Reader {
         None
     }
 
-    fn warning_tag(&mut self, value: &RawValue, key: Option<&str>) -> Option<WarningTag> {
+    fn warning_tag(&mut self, value: Json<'_>, key: Option<&str>) -> Option<WarningTag> {
         const PATH: &str = "validation.warningTags[]";
-        let Ok(object) = Members::of(value.get()) else {
+        let Some(object) = value.members() else {
             self.expected(PATH, "objects", value);
             return None;
         };
@@ -453,18 +452,18 @@ impl Reader {
         if let Some(operation) = self.text(members, "operation") {
             let expects = members
                 .get("expects")
-                .and_then(json::items)
+                .and_then(Json::items)
                 .unwrap_or_default();
             reading.registration = Some(Registration {
                 operation: operation.parse().unwrap_or(Operation::Other),
                 expects: expects
                     .into_iter()
-                    .filter_map(json::string)
-                    .map(evaluation_type)
+                    .filter_map(Json::string)
+                    .map(|text| evaluation_type(text.into_owned()))
                     .collect(),
                 context: members
                     .get("context")
-                    .map(|context| context.get().to_owned()),
+                    .map(|context| context.text().to_owned()),
                 deadline_ms: self
                     .integer(members, "deadlineSeconds", "deadlineSeconds")
                     .unwrap_or(0)
@@ -485,29 +484,31 @@ fn evaluation_status(raw: String) -> String {
     )
 }
 
-fn lower_if_known(raw: String, known: &[&str]) -> String {
-    let lower = raw.to_ascii_lowercase();
-    if known.contains(&lower.as_str()) {
-        lower
-    } else {
-        raw
+fn lower_if_known(mut raw: String, known: &[&str]) -> String {
+    if known.iter().any(|word| raw.eq_ignore_ascii_case(word)) {
+        raw.make_ascii_lowercase();
     }
+    raw
 }
 
 fn status_word(raw: String) -> String {
-    match raw.to_ascii_uppercase().as_str() {
-        "APPROVED" | "ACCEPTED" => "APPROVED".to_owned(),
-        known @ ("REJECTED" | "REVIEW" | "PENDING") => known.to_owned(),
-        _ => raw,
-    }
+    upper_if_known(raw, "APPROVED")
 }
 
 fn kyc_word(raw: String) -> String {
-    match raw.to_ascii_uppercase().as_str() {
-        "PASSED" | "ACCEPTED" => "PASSED".to_owned(),
-        known @ ("REJECTED" | "REVIEW" | "PENDING") => known.to_owned(),
-        _ => raw,
+    upper_if_known(raw, "PASSED")
+}
+
+/// `good` is what the older `ACCEPTED` reads as.
+fn upper_if_known(mut raw: String, good: &str) -> String {
+    if raw.eq_ignore_ascii_case("ACCEPTED") {
+        return good.to_owned();
     }
+    let known = [good, "REJECTED", "REVIEW", "PENDING"];
+    if known.iter().any(|word| raw.eq_ignore_ascii_case(word)) {
+        raw.make_ascii_uppercase();
+    }
+    raw
 }
 
 #[cfg(test)]
