@@ -3,7 +3,9 @@
 //! Invariants: an absent member never erases a known value; the row changes exactly when `version` does; what the fold
 //! must remember between events (`Memory`) is part of the row, so that the log alone decides.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -41,7 +43,7 @@ pub struct Customer {
     pub warnings: Option<i64>,
     /// The single checks; empty until known.
     #[serde(serialize_with = "none_as_empty")]
-    pub warning_tags: Option<Vec<WarningTag>>,
+    pub warning_tags: Option<Arc<[WarningTag]>>,
     /// The present run of each evaluation type.
     pub evaluations: BTreeMap<String, Run>,
     /// Origin of the event that last gave `status` another value.
@@ -154,6 +156,45 @@ pub struct Change {
     pub to: Value,
 }
 
+/// A value of a customer that an event replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replaced {
+    /// The member, as [`Change`] has it.
+    pub field: Cow<'static, str>,
+    /// What was there.
+    pub from: Value,
+}
+
+/// What is noted of a change: all of it, or no more than the fold keeps.
+pub trait Note {
+    /// Of one member that gets another value.
+    fn of(field: Cow<'static, str>, from: Option<&impl Serialize>, to: &impl Serialize) -> Self;
+}
+
+impl Note for Replaced {
+    fn of(field: Cow<'static, str>, from: Option<&impl Serialize>, _: &impl Serialize) -> Self {
+        Self {
+            field,
+            from: from.map_or(Value::Null, value_of),
+        }
+    }
+}
+
+impl Note for Change {
+    fn of(field: Cow<'static, str>, from: Option<&impl Serialize>, to: &impl Serialize) -> Self {
+        Self {
+            field: field.into_owned(),
+            from: from.map_or(Value::Null, value_of),
+            to: value_of(to),
+        }
+    }
+}
+
+/// These are texts, numbers, booleans and structs of them: always representable.
+fn value_of(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
 impl Row for Customer {
     fn id(&self) -> &str {
         &self.customer_id
@@ -183,8 +224,8 @@ impl Customer {
     }
 
     /// Takes over what an applied event says (docs/RULES.md, customer).
-    pub fn apply(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<Change> {
-        let mut changes = Changes::default();
+    pub fn apply<N: Note>(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<N> {
+        let mut changes = Changes::none();
         let validation = &reading.validation;
         let news = !reading.repeats_old_values();
         let run = reading.run();
@@ -246,8 +287,8 @@ impl Customer {
     }
 
     /// Takes over the ids of an unrecognised event where none are known; nothing else of it counts.
-    pub fn fill_ids(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<Change> {
-        let mut changes = Changes::default();
+    pub fn fill_ids<N: Note>(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<N> {
+        let mut changes = Changes::none();
         if !self.is_known() {
             return Vec::new();
         }
@@ -274,14 +315,20 @@ impl Customer {
         blank
             .apply(reading, cause)
             .into_iter()
-            .filter_map(|change| {
+            .filter_map(|change: Change| {
                 let from = replaced.get(&change.field)?.clone();
                 Some(Change { from, ..change })
             })
             .collect()
     }
 
-    fn run(&mut self, changes: &mut Changes, evaluation: &str, status: &str, cause: Cause<'_>) {
+    fn run<N: Note>(
+        &mut self,
+        changes: &mut Changes<N>,
+        evaluation: &str,
+        status: &str,
+        cause: Cause<'_>,
+    ) {
         let before = self.evaluations.get(evaluation);
         let same = before.is_some_and(|run| {
             run.status == status && run.request_id.as_deref() == cause.request_id
@@ -294,11 +341,12 @@ impl Customer {
             request_id: cause.request_id.map(str::to_owned),
             at: cause.at,
         };
-        changes.note(&format!("evaluations.{evaluation}"), &before, &after);
+        let field = format!("evaluations.{evaluation}");
+        changes.0.push(N::of(field.into(), before, &after));
         self.evaluations.insert(evaluation.to_owned(), after);
     }
 
-    fn finish(&mut self, changes: Changes, cause: Cause<'_>) -> Vec<Change> {
+    fn finish<N>(&mut self, changes: Changes<N>, cause: Cause<'_>) -> Vec<N> {
         let created = !self.is_known();
         if created {
             self.first_seen_at = cause.at;
@@ -312,38 +360,33 @@ impl Customer {
     }
 }
 
-#[derive(Default)]
-struct Changes(Vec<Change>);
+struct Changes<N>(Vec<N>);
 
-impl Changes {
+impl<N> Changes<N> {
+    const fn none() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<N: Note> Changes<N> {
     /// Sets a member if there is a new and different value, and says whether it did.
     fn set<T: Clone + PartialEq + Serialize>(
         &mut self,
-        field: &str,
+        field: &'static str,
         slot: &mut Option<T>,
         new: Option<&T>,
     ) -> bool {
         let Some(new) = new.filter(|new| slot.as_ref() != Some(new)) else {
             return false;
         };
-        self.note(field, slot, new);
+        self.0.push(N::of(Cow::Borrowed(field), slot.as_ref(), new));
         *slot = Some(new.clone());
         true
-    }
-
-    fn note(&mut self, field: &str, from: &impl Serialize, to: &impl Serialize) {
-        // These are texts, numbers, booleans and structs of them: always representable.
-        let value = |result: serde_json::Result<Value>| result.unwrap_or(Value::Null);
-        self.0.push(Change {
-            field: field.to_owned(),
-            from: value(serde_json::to_value(from)),
-            to: value(serde_json::to_value(to)),
-        });
     }
 }
 
 fn none_as_empty<S: Serializer>(
-    tags: &Option<Vec<WarningTag>>,
+    tags: &Option<Arc<[WarningTag]>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     tags.as_deref().unwrap_or_default().serialize(serializer)
@@ -375,6 +418,10 @@ mod tests {
         payload::read(Source::Webhook, body.as_bytes(), body.len() as u64).unwrap()
     }
 
+    fn apply(customer: &mut Customer, reading: &Reading, cause: Cause<'_>) -> Vec<Change> {
+        customer.apply(reading, cause)
+    }
+
     fn fields(changes: &[Change]) -> Vec<&str> {
         changes.iter().map(|change| change.field.as_str()).collect()
     }
@@ -382,11 +429,13 @@ mod tests {
     #[test]
     fn an_absent_or_null_member_never_erases() {
         let mut customer = Customer::named("c", 1);
-        customer.apply(
+        apply(
+            &mut customer,
             &reading(r#"{"validation":{"status":"APPROVED","fraudScore":0.5}}"#),
             cause(1),
         );
-        let changes = customer.apply(
+        let changes = apply(
+            &mut customer,
             &reading(r#"{"validation":{"status":null},"externalId":null}"#),
             cause(2),
         );
@@ -398,7 +447,8 @@ mod tests {
     #[test]
     fn while_it_runs_old_values_only_fill_what_is_unknown() {
         let mut customer = Customer::named("c", 1);
-        customer.apply(
+        apply(
+            &mut customer,
             &reading(r#"{"validation":{"status":"APPROVED"}}"#),
             cause(1),
         );
@@ -406,7 +456,7 @@ mod tests {
             r#"{"evaluation":{"type":"fraud","status":"initiated"},
                 "validation":{"status":"REVIEW","kyc":"PENDING","fraudScore":0.4,"warnings":1}}"#,
         );
-        let changes = customer.apply(&running, cause(2));
+        let changes = apply(&mut customer, &running, cause(2));
         assert_eq!(
             fields(&changes),
             ["kyc", "fraudScore", "warnings", "evaluations.fraud"]
@@ -418,22 +468,30 @@ mod tests {
     fn a_zero_score_is_unknown_until_a_fraud_evaluation_completed() {
         let mut customer = Customer::named("c", 1);
         let zero = reading(r#"{"validation":{"fraudScore":0}}"#);
-        customer.apply(&zero, cause(1));
+        apply(&mut customer, &zero, cause(1));
         assert_eq!(customer.fraud_score, None);
         let completed = reading(
             r#"{"evaluation":{"type":"fraud","status":"completed"},"validation":{"fraudScore":0}}"#,
         );
-        customer.apply(&completed, cause(2));
+        apply(&mut customer, &completed, cause(2));
         assert_eq!(customer.fraud_score, Some(0.0));
     }
 
     #[test]
     fn the_flag_sets_and_its_snapshot_only_fills() {
         let mut customer = Customer::named("c", 1);
-        customer.apply(&reading(r#"{"validation":{"fraudFlag":true}}"#), cause(1));
+        apply(
+            &mut customer,
+            &reading(r#"{"validation":{"fraudFlag":true}}"#),
+            cause(1),
+        );
         assert_eq!(customer.flagged, Some(true));
-        customer.apply(&reading(r#"{"flag":false}"#), cause(2));
-        customer.apply(&reading(r#"{"validation":{"fraudFlag":true}}"#), cause(3));
+        apply(&mut customer, &reading(r#"{"flag":false}"#), cause(2));
+        apply(
+            &mut customer,
+            &reading(r#"{"validation":{"fraudFlag":true}}"#),
+            cause(3),
+        );
         assert_eq!(customer.flagged, Some(false));
     }
 
@@ -444,9 +502,14 @@ mod tests {
             origin: Origin::Api,
             ..cause(1)
         };
-        customer.apply(&reading(r#"{"validation":{"status":"REVIEW"}}"#), api);
+        apply(
+            &mut customer,
+            &reading(r#"{"validation":{"status":"REVIEW"}}"#),
+            api,
+        );
         assert_eq!(customer.decided_by, Some(Origin::Api));
-        customer.apply(
+        apply(
+            &mut customer,
             &reading(r#"{"validation":{"status":"REJECTED"}}"#),
             cause(2),
         );
@@ -455,7 +518,11 @@ mod tests {
             origin: Origin::Api,
             ..cause(3)
         };
-        let changes = customer.apply(&reading(r#"{"validation":{"status":"REJECTED"}}"#), api);
+        let changes = apply(
+            &mut customer,
+            &reading(r#"{"validation":{"status":"REJECTED"}}"#),
+            api,
+        );
         assert!(changes.is_empty());
         assert_eq!(customer.decided_by, Some(Origin::Dashboard));
     }
@@ -463,7 +530,8 @@ mod tests {
     #[test]
     fn changes_come_back_from_the_values_they_replaced() {
         let mut customer = Customer::named("c", 1);
-        customer.apply(
+        apply(
+            &mut customer,
             &reading(r#"{"validation":{"status":"REVIEW","kyc":"PASSED"}}"#),
             cause(1),
         );
@@ -471,7 +539,7 @@ mod tests {
             r#"{"evaluation":{"type":"fraud","status":"completed"},"uri":"u",
                 "validation":{"status":"APPROVED","kyc":"PASSED","fraudScore":0,"fraudFlag":false}}"#,
         );
-        let changes = customer.apply(&second, cause(2));
+        let changes = apply(&mut customer, &second, cause(2));
         let replaced = changes
             .iter()
             .map(|change| (change.field.clone(), change.from.clone()))

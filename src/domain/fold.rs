@@ -4,7 +4,7 @@
 //! names (`World::needs`), steps, and takes the rows out again; live, after a crash, in `rebuild` and in tests alike.
 
 use super::customer::{
-    Cause, Change, Customer, Latest, MAX_OWN_FLAG_CALLS, OWN_FLAG_CALL_MS, OwnFlagCall,
+    Cause, Customer, Latest, MAX_OWN_FLAG_CALLS, OWN_FLAG_CALL_MS, OwnFlagCall, Replaced,
 };
 use super::decide::{Decision, kind_key, own_flag_call};
 use super::payload::{Erased, Reading, Unreadable};
@@ -48,8 +48,8 @@ pub struct Verdict {
     pub previous_of_request: Option<Seq>,
     /// What is odd about the event, beyond what its reading says itself.
     pub problems: Vec<String>,
-    /// What it changed in the customer.
-    pub changes: Vec<Change>,
+    /// The values of the customer that it replaced.
+    pub replaced: Vec<Replaced>,
     /// Whether it made a customer known.
     pub created_customer: bool,
 }
@@ -248,13 +248,13 @@ impl World {
             request_id,
         };
         match (verdict.disposition, kind) {
-            (Disposition::Unrecognised, _) => verdict.changes = customer.fill_ids(reading, cause),
+            (Disposition::Unrecognised, _) => verdict.replaced = customer.fill_ids(reading, cause),
             (Disposition::Applied, Some(EventKind::FlagCalled)) => {
                 note_flag_call(customer, event, reading)
             }
             (Disposition::Applied, Some(kind)) if event.source != Source::Control => {
                 verdict.created_customer = !customer.is_known();
-                verdict.changes = customer.apply(reading, cause);
+                verdict.replaced = customer.apply(reading, cause);
                 if kind == EventKind::Flag && event.source == Source::Gateway && !reading.noted {
                     note_flag_call(customer, event, reading);
                 }
@@ -316,7 +316,7 @@ impl Verdict {
             previous_of_customer: None,
             previous_of_request: None,
             problems: decision.problems,
-            changes: Vec::new(),
+            replaced: Vec::new(),
             created_customer: false,
         }
     }

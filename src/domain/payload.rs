@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::str;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,7 @@ pub struct Validation {
     /// A count that Waldo gives beside the tags.
     pub warnings: Option<i64>,
     /// The single checks, in one shape whichever of the two they came in.
-    pub warning_tags: Option<Vec<WarningTag>>,
+    pub warning_tags: Option<Arc<[WarningTag]>>,
 }
 
 /// One check of an evaluation.
@@ -376,7 +377,7 @@ impl Reader {
     }
 
     /// The tags, which one page shows as an array and another as an object keyed by tag.
-    fn warning_tags(&mut self, validation: &Members<'_>) -> Option<Vec<WarningTag>> {
+    fn warning_tags(&mut self, validation: &Members<'_>) -> Option<Arc<[WarningTag]>> {
         let value = validation.get("warningTags")?;
         if let Some(items) = value.items() {
             return Some(

@@ -1,6 +1,6 @@
 //! Rows at hand, found by id or by key, with note taken of which were touched.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// What a row is found by.
 pub trait Row {
@@ -15,10 +15,20 @@ pub trait Row {
 /// Rows of one kind.
 #[derive(Debug)]
 pub struct Rows<T> {
-    by_key: HashMap<u64, T>,
-    keys: HashMap<String, u64>,
-    touched: BTreeSet<u64>,
+    held: Vec<Held<T>>,
+    /// Places in `held`.
+    by_id: HashMap<String, usize>,
+    by_key: HashMap<u64, usize>,
+    touched: Vec<usize>,
     last_key: u64,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    row: T,
+    /// Whether it is known from before, or was taken out to be kept.
+    kept: bool,
+    touched: bool,
 }
 
 impl<T> Default for Rows<T> {
@@ -32,9 +42,10 @@ impl<T> Rows<T> {
     #[must_use]
     pub fn after(last_key: u64) -> Self {
         Self {
+            held: Vec::new(),
+            by_id: HashMap::new(),
             by_key: HashMap::new(),
-            keys: HashMap::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             last_key,
         }
     }
@@ -53,59 +64,98 @@ impl<T> Rows<T> {
     /// How many rows are at hand.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_key.len()
+        self.held.len()
     }
 
     /// Whether no row is at hand.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
+        self.held.is_empty()
     }
 
-    /// Every row at hand, in no order.
+    /// Every row at hand, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.by_key.values()
+        self.held.iter().map(|held| &held.row)
     }
 
     /// A row by its key.
     #[must_use]
     pub fn by_key(&self, key: u64) -> Option<&T> {
-        self.by_key.get(&key)
+        self.held.get(*self.by_key.get(&key)?).map(|held| &held.row)
     }
 
     /// A row by its id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&T> {
-        self.by_key.get(self.keys.get(id)?)
-    }
-
-    /// The rows touched since this was last asked, in the order of their keys.
-    pub fn take_touched(&mut self) -> impl Iterator<Item = &T> {
-        std::mem::take(&mut self.touched)
-            .into_iter()
-            .filter_map(|key| self.by_key.get(&key))
+        self.held.get(*self.by_id.get(id)?).map(|held| &held.row)
     }
 }
 
 impl<T: Row> Rows<T> {
     /// Puts in a row that is known from before.
     pub fn put(&mut self, row: T) {
-        self.keys.insert(row.id().to_owned(), row.key());
-        self.by_key.insert(row.key(), row);
+        self.hold(row, true);
+    }
+
+    /// A row that is at hand already is put in its own place.
+    fn hold(&mut self, row: T, kept: bool) {
+        let place = match self.by_id.get(row.id()) {
+            Some(&place) => place,
+            None => {
+                let place = self.held.len();
+                self.by_id.insert(row.id().to_owned(), place);
+                place
+            }
+        };
+        self.by_key.insert(row.key(), place);
+        let held = Held {
+            kept,
+            touched: false,
+            row,
+        };
+        match self.held.get_mut(place) {
+            Some(known) => *known = held,
+            None => self.held.push(held),
+        }
     }
 
     /// Makes sure that the id has a row, giving it the next key if it has none.
     pub(super) fn name(&mut self, id: &str) {
-        if !self.keys.contains_key(id) {
+        if !self.by_id.contains_key(id) {
             self.last_key += 1;
-            self.put(T::named(id, self.last_key));
+            self.hold(T::named(id, self.last_key), false);
         }
     }
 
     /// A row to change.
     pub(super) fn touch(&mut self, id: &str) -> Option<&mut T> {
-        let key = *self.keys.get(id)?;
-        self.touched.insert(key);
-        self.by_key.get_mut(&key)
+        let place = *self.by_id.get(id)?;
+        let held = self.held.get_mut(place)?;
+        if !std::mem::replace(&mut held.touched, true) {
+            self.touched.push(place);
+        }
+        Some(&mut held.row)
+    }
+
+    /// Gives the rows touched since this was last called, in the order of their keys, to be kept; with each whether it is
+    /// new.
+    ///
+    /// # Errors
+    /// With what `keep` ends it; the rows are of no more use then.
+    pub fn keep_touched<E>(
+        &mut self,
+        mut keep: impl FnMut(&T, bool) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut touched = std::mem::take(&mut self.touched);
+        let key = |place: &usize| self.held.get(*place).map(|held| held.row.key());
+        touched.sort_unstable_by_key(key);
+        for place in touched {
+            if let Some(held) = self.held.get_mut(place) {
+                keep(&held.row, !held.kept)?;
+                held.kept = true;
+                held.touched = false;
+            }
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::rows::{
     self, CUSTOMER_COLUMNS, Link, customer_by_key, follow, int, load_customer, seq, uint,
 };
 use super::{At, Store, StoreError};
-use crate::domain::customer::Customer;
+use crate::domain::customer::{Customer, Replaced};
 use crate::domain::{Disposition, Seq, Source, Timestamp};
 
 /// Events looked at for one page of customers in the order of their last change.
@@ -102,10 +102,10 @@ impl Store {
                 };
                 match view.disposition {
                     Disposition::Applied if view.event.source != Source::Control => {
-                        past.apply(reading, view.cause());
+                        past.apply::<Replaced>(reading, view.cause());
                     }
                     Disposition::Unrecognised => {
-                        past.fill_ids(reading, view.cause());
+                        past.fill_ids::<Replaced>(reading, view.cause());
                     }
                     _ => {}
                 }

@@ -3,26 +3,25 @@
 //! Live, after a crash and in `rebuild` this is the same loop from another seq: there is one way from log to rows. Its
 //! commits may be lost in a crash, together; they are then made again. A rule that panics stops it before that event.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Row, TransactionBehavior, params};
+use rusqlite::{Connection, Row, Statement, TransactionBehavior, params};
 
 use super::StoreError;
 use super::counted::Counted;
-use super::rows::{
-    self, int, load_customer, load_request, load_seen, request_by_key, save_customer, save_request,
-    seq, to_json, uint,
-};
+use super::rows::{self, Finder, Keeper, int, seq, to_json, uint};
 use crate::domain::coverage::day_of;
 use crate::domain::customer::Customer;
 use crate::domain::fold::{Event, Verdict, World};
 use crate::domain::payload::{self, Kept, Reading, Unreadable};
 use crate::domain::request::WaldoRequest;
 use crate::domain::rows::Rows;
-use crate::domain::{Digest, EventKind, Seq, Source, Timestamp};
+use crate::domain::{Digest, Seq, SettledBy, Source, State, Timestamp};
 
 /// Rows kept at hand between slices; past it all are let go, for the file has them. Where a single slice needs more (a
 /// customer with very many open requests), twice of what it needs, or each slice would load them all again.
@@ -98,7 +97,7 @@ pub struct Projector {
 /// What a slice adds up, written at its end.
 #[derive(Default)]
 pub(super) struct Sums {
-    counts: BTreeMap<(&'static str, String), i64>,
+    counts: BTreeMap<(&'static str, Cow<'static, str>), i64>,
     minutes: BTreeMap<i64, (i64, Option<Seq>)>,
     last_webhook_at: Option<Timestamp>,
     /// The highest key of each table that an erased row had: no row tells it any more.
@@ -247,11 +246,15 @@ impl Projector {
         let Folded::UpTo(projected) = folded else {
             return Ok(folded);
         };
-        for customer in self.world.customers.take_touched() {
-            save_customer(&transaction, customer)?;
-        }
-        for request in self.world.requests.take_touched() {
-            save_request(&transaction, request)?;
+        {
+            let mut keeper = Keeper::of(&transaction)?;
+            let world = &mut self.world;
+            world
+                .customers
+                .keep_touched(|row, new| keeper.customer(row, new))?;
+            world
+                .requests
+                .keep_touched(|row, new| keeper.request(row, new))?;
         }
         sums.save(&transaction)?;
         transaction
@@ -284,10 +287,12 @@ impl Projector {
         )?;
         let mut rows =
             statement.query(params![int(self.projected.0), int(limits.events as u64)])?;
+        let mut finder = Finder::of(connection)?;
+        let mut insert_verdict = connection.prepare_cached(INSERT_VERDICT)?;
         let mut folded = 0;
         while let Some(row) = rows.next()? {
             let event = read_event(row)?;
-            self.gather(connection, &event)?;
+            self.gather(&mut finder, &event)?;
             let world = &mut self.world;
             // The world is thrown away when this fails, so no half-done step is ever seen.
             let stepped = catch_unwind(AssertUnwindSafe(|| Self::step(world, &event, sums)));
@@ -300,7 +305,7 @@ impl Projector {
                     }));
                 }
             };
-            save_verdict(connection, &event, &verdict)?;
+            save_verdict(&mut insert_verdict, &event, &verdict)?;
             self.count(&event, sums);
             projected = event.seq;
             folded += 1;
@@ -314,42 +319,39 @@ impl Projector {
     }
 
     /// Brings the rows that the event names from the file, where they are not at hand.
-    fn gather(&mut self, connection: &Connection, event: &Event) -> Result<(), StoreError> {
+    fn gather(&mut self, finder: &mut Finder<'_>, event: &Event) -> Result<(), StoreError> {
         let needs = World::needs(event);
         if let Some(id) = needs.request_id {
             if self.world.requests.get(id).is_none()
-                && let Some(mut request) = load_request(connection, id)?
+                && let Some(request) = finder.request(id)?
             {
-                load_seen(connection, &mut request)?;
                 self.world.requests.put(request);
             }
-            let owner = self
-                .world
-                .requests
-                .get(id)
-                .and_then(|request| request.customer_id.clone());
-            if let Some(owner) = owner {
-                self.gather_customer(connection, &owner)?;
+            let request = self.world.requests.get(id);
+            if let Some(owner) = request.and_then(|request| request.customer_id.as_deref())
+                && needs.customer_id != Some(owner)
+            {
+                let owner = owner.to_owned();
+                self.gather_customer(finder, &owner)?;
             }
         }
         if let Some(id) = needs.customer_id {
-            self.gather_customer(connection, id)?;
+            self.gather_customer(finder, id)?;
         }
         Ok(())
     }
 
-    fn gather_customer(&mut self, connection: &Connection, id: &str) -> Result<(), StoreError> {
+    fn gather_customer(&mut self, finder: &mut Finder<'_>, id: &str) -> Result<(), StoreError> {
         if self.world.customers.get(id).is_some() {
             return Ok(());
         }
-        let Some(customer) = load_customer(connection, id)? else {
+        let Some(customer) = finder.customer(id)? else {
             return Ok(());
         };
         for &key in &customer.memory.open_requests {
             if self.world.requests.by_key(key).is_none()
-                && let Some(mut request) = request_by_key(connection, key)?
+                && let Some(request) = finder.request_by_key(key)?
             {
-                load_seen(connection, &mut request)?;
                 self.world.requests.put(request);
             }
         }
@@ -360,38 +362,30 @@ impl Projector {
     /// Steps the world and adds up what that does to the counts by status and state.
     fn step(world: &mut World, event: &Event, sums: &mut Sums) -> Verdict {
         let needs = World::needs(event);
-        let before = (
-            needs.customer_id.and_then(|id| status_of(world, id)),
-            needs.request_id.and_then(|id| state_of(world, id)),
-            needs.request_id.and_then(|id| settlement_of(world, id)),
-        );
-        let open_before = open_requests(world, needs.customer_id);
+        let status = |world: &World| counted_status(world.customers.get(needs.customer_id?)?);
+        let request = |world: &World| -> Option<_> {
+            let request = world.requests.get(needs.request_id?)?;
+            Some((request.state, Settlement::of(request)))
+        };
+        let before = (status(world), request(world));
+        // An event without an id may be tied to an open request of the customer.
+        let open_before = match needs.request_id {
+            None => open_requests(world, needs.customer_id),
+            Some(_) => Vec::new(),
+        };
         let verdict = world.step(event);
-        if let Some(id) = needs.customer_id {
-            sums.moved("status", before.0, status_of(world, id));
+        sums.moved("status", before.0, status(world));
+        sums.request_moved(before.1, request(world));
+        for (key, state) in open_before {
+            let after = world.requests.by_key(key);
+            sums.request_moved(
+                Some((Some(state), None)),
+                after.map(|request| (request.state, Settlement::of(request))),
+            );
         }
-        match needs.request_id {
-            Some(id) => {
-                sums.moved("state", before.1, state_of(world, id));
-                sums.moved("settled", before.2, settlement_of(world, id));
-            }
-            None => {
-                // An event may have been tied to an open request of the customer.
-                for (key, state) in open_before {
-                    let after = world.requests.by_key(key);
-                    let state_after = after.and_then(|request| request.state);
-                    sums.moved(
-                        "state",
-                        Some(state.to_string()),
-                        state_after.map(|state| state.to_string()),
-                    );
-                    sums.moved("settled", None, after.and_then(settlement));
-                }
-            }
-        }
-        sums.add("disposition", verdict.disposition.as_str().to_owned(), 1);
+        sums.add("disposition", verdict.disposition.as_str().into(), 1);
         sums.add("event", counted_name(event), 1);
-        sums.add("source", event.source.as_str().to_owned(), 1);
+        sums.add("source", event.source.as_str().into(), 1);
         if let Err(Unreadable::Erased(gave)) = event.reading {
             if gave.customer {
                 sums.erased_key("customers", world.customers.last_key());
@@ -418,7 +412,7 @@ impl Projector {
 }
 
 impl Sums {
-    pub(super) fn add(&mut self, kind: &'static str, word: String, number: i64) {
+    pub(super) fn add(&mut self, kind: &'static str, word: Cow<'static, str>, number: i64) {
         *self.counts.entry((kind, word)).or_default() += number;
     }
 
@@ -427,7 +421,7 @@ impl Sums {
         self.counts
             .iter()
             .filter(|((kind, _), _)| *kind == "disposition")
-            .filter_map(|((_, word), number)| Some((word.as_str(), u64::try_from(*number).ok()?)))
+            .filter_map(|((_, word), number)| Some((word.as_ref(), u64::try_from(*number).ok()?)))
     }
 
     pub(super) fn erased_key(&mut self, table: &'static str, key: u64) {
@@ -435,11 +429,29 @@ impl Sums {
         *highest = key.max(*highest);
     }
 
-    fn moved(&mut self, kind: &'static str, from: Option<String>, to: Option<String>) {
+    fn moved(&mut self, kind: &'static str, from: Option<&'static str>, to: Option<&'static str>) {
         if from != to {
             for (word, number) in [(from, -1), (to, 1)] {
                 if let Some(word) = word {
-                    self.add(kind, word, number);
+                    self.add(kind, word.into(), number);
+                }
+            }
+        }
+    }
+
+    /// Counts a request where it stands now, and how it was settled.
+    fn request_moved(&mut self, from: Option<Standing>, to: Option<Standing>) {
+        let state = |standing: Option<Standing>| standing.and_then(|(state, _)| state);
+        self.moved(
+            "state",
+            state(from).map(State::as_str),
+            state(to).map(State::as_str),
+        );
+        let settlement = |standing: Option<Standing>| standing.and_then(|(_, settled)| settled);
+        if settlement(from) != settlement(to) {
+            for (settled, number) in [(settlement(from), -1), (settlement(to), 1)] {
+                if let Some(settled) = settled {
+                    self.add("settled", settled.to_string().into(), number);
                 }
             }
         }
@@ -455,7 +467,9 @@ impl Sums {
             .prepare_cached("DELETE FROM counts WHERE kind = ?1 AND word = ?2 AND number = 0")?;
         for ((kind, word), number) in &self.counts {
             count.execute(params![kind, word, number])?;
-            none.execute(params![kind, word])?;
+            if *number <= 0 {
+                none.execute(params![kind, word])?;
+            }
         }
         let mut key = connection.prepare_cached(
             "INSERT INTO counts (kind, word, number) VALUES ('key', ?1, ?2) \
@@ -476,53 +490,61 @@ impl Sums {
 }
 
 /// The name that an event is counted under; a name that is no name but a text is not kept for that.
-pub(super) fn counted_name(event: &Event) -> String {
+pub(super) fn counted_name(event: &Event) -> Cow<'static, str> {
     let reading = match &event.reading {
         Ok(reading) => reading,
-        Err(Unreadable::Erased(_)) => return "(erased)".to_owned(),
-        Err(_) => return "(none)".to_owned(),
+        Err(Unreadable::Erased(_)) => return "(erased)".into(),
+        Err(_) => return "(none)".into(),
     };
-    let known = reading.kind(event.source).map(EventKind::as_str);
-    let name = known.or(reading.event.as_deref()).unwrap_or("(none)");
-    if name.len() > MAX_COUNTED_NAME {
-        "(other)".to_owned()
-    } else {
-        name.to_owned()
+    match (reading.kind(event.source), &reading.event) {
+        (Some(known), _) => known.as_str().into(),
+        (None, None) => "(none)".into(),
+        (None, Some(name)) if name.len() > MAX_COUNTED_NAME => "(other)".into(),
+        (None, Some(name)) => name.clone().into(),
     }
-}
-
-fn status_of(world: &World, id: &str) -> Option<String> {
-    counted_status(world.customers.get(id)?)
 }
 
 /// The word that a known customer is counted under: the closed vocabulary, so that a body cannot make up rows.
-pub(super) fn counted_status(customer: &Customer) -> Option<String> {
+pub(super) fn counted_status(customer: &Customer) -> Option<&'static str> {
+    const KNOWN: [&str; 4] = ["APPROVED", "REJECTED", "REVIEW", "PENDING"];
     if !customer.is_known() {
         return None;
     }
-    let word = match customer.status.as_deref() {
-        Some(known @ ("APPROVED" | "REJECTED" | "REVIEW" | "PENDING")) => known,
-        Some(_) => "(other)",
+    Some(match customer.status.as_deref() {
+        Some(word) => KNOWN
+            .into_iter()
+            .find(|known| *known == word)
+            .unwrap_or("(other)"),
         None => "(unknown)",
-    };
-    Some(word.to_owned())
+    })
 }
 
-fn settlement_of(world: &World, id: &str) -> Option<String> {
-    settlement(world.requests.get(id)?)
-}
+/// Where a request stands, for the counts.
+type Standing = (Option<State>, Option<Settlement>);
 
 /// The day and the way of a request's settlement, under which it is counted.
-pub(super) fn settlement(request: &WaldoRequest) -> Option<String> {
-    let day = day_of(request.settled_at?);
-    Some(format!("{day}:{}", request.settled_by?))
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Settlement {
+    day: i64,
+    by: SettledBy,
 }
 
-fn state_of(world: &World, id: &str) -> Option<String> {
-    Some(world.requests.get(id)?.state?.to_string())
+impl Settlement {
+    pub(super) fn of(request: &WaldoRequest) -> Option<Self> {
+        Some(Self {
+            day: day_of(request.settled_at?),
+            by: request.settled_by?,
+        })
+    }
 }
 
-fn open_requests(world: &World, customer_id: Option<&str>) -> Vec<(u64, crate::domain::State)> {
+impl fmt::Display for Settlement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.day, self.by)
+    }
+}
+
+fn open_requests(world: &World, customer_id: Option<&str>) -> Vec<(u64, State)> {
     let customer = customer_id.and_then(|id| world.customers.get(id));
     let keys = customer
         .map(|customer| customer.memory.open_requests.as_slice())
@@ -565,43 +587,39 @@ fn kept_reading(row: &Row<'_>) -> Result<Result<Reading, Unreadable>, StoreError
     Ok(kept.map_or(Err(Unreadable::TakenOut), Result::from))
 }
 
+/// The statement that [`save_verdict`] fills.
+pub(super) const INSERT_VERDICT: &str = "INSERT INTO verdicts (seq, event, disposition, origin, evidence, \
+     duplicate_of, customer, request, previous_of_customer, previous_of_request, replaced, problems) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
 pub(super) fn save_verdict(
-    connection: &Connection,
+    insert: &mut Statement<'_>,
     event: &Event,
     verdict: &Verdict,
 ) -> Result<(), StoreError> {
-    let name = event
-        .reading
-        .as_ref()
-        .ok()
-        .and_then(|reading| reading.event.as_deref());
-    let replaced: serde_json::Map<_, _> = verdict
-        .changes
+    let reading = event.reading.as_ref().ok();
+    let name = reading.and_then(|reading| reading.event.as_deref());
+    let replaced: BTreeMap<_, _> = verdict
+        .replaced
         .iter()
-        .map(|change| (change.field.clone(), change.from.clone()))
+        .map(|value| (&value.field, &value.from))
         .collect();
     let or_null = |empty: bool, text: Result<String, StoreError>| {
         if empty { Ok(None) } else { text.map(Some) }
     };
-    connection
-        .prepare_cached(
-            "INSERT INTO verdicts (seq, event, disposition, origin, evidence, duplicate_of, customer, request, \
-             previous_of_customer, previous_of_request, replaced, problems) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
-            int(event.seq.0),
-            name,
-            verdict.disposition.code(),
-            verdict.origin.code(),
-            verdict.evidence.code(),
-            verdict.duplicate_of.map(|at| int(at.0)),
-            verdict.customer.map(int),
-            verdict.request.map(int),
-            verdict.previous_of_customer.map(|at| int(at.0)),
-            verdict.previous_of_request.map(|at| int(at.0)),
-            or_null(replaced.is_empty(), to_json(&replaced))?,
-            or_null(verdict.problems.is_empty(), to_json(&verdict.problems))?,
-        ])?;
+    insert.execute(params![
+        int(event.seq.0),
+        name,
+        verdict.disposition.code(),
+        verdict.origin.code(),
+        verdict.evidence.code(),
+        verdict.duplicate_of.map(|at| int(at.0)),
+        verdict.customer.map(int),
+        verdict.request.map(int),
+        verdict.previous_of_customer.map(|at| int(at.0)),
+        verdict.previous_of_request.map(|at| int(at.0)),
+        or_null(replaced.is_empty(), to_json(&replaced))?,
+        or_null(verdict.problems.is_empty(), to_json(&verdict.problems))?,
+    ])?;
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Customers and requests as rows: the one place that knows their columns.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use crate::domain::customer::{Customer, Links};
 use crate::domain::request::WaldoRequest;
-use crate::domain::{Digest, Seq, Timestamp};
+use crate::domain::{Digest, Operation, Origin, Seq, SettledBy, State, Timestamp};
 
 /// Our unsigned numbers as SQLite's signed ones; they count up from 1 and never come near the edge.
 #[must_use]
@@ -98,13 +98,20 @@ pub fn request(row: &Row<'_>) -> Result<WaldoRequest, StoreError> {
     })
 }
 
+fn customer_by_id_sql() -> String {
+    format!("SELECT {CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ?1")
+}
+
+fn request_by_id_sql() -> String {
+    format!("SELECT {REQUEST_COLUMNS} FROM requests WHERE request_id = ?1")
+}
+
 /// Finds a customer by id.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn load_customer(connection: &Connection, id: &str) -> Result<Option<Customer>, StoreError> {
-    let sql = format!("SELECT {CUSTOMER_COLUMNS} FROM customers WHERE customer_id = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&customer_by_id_sql())?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(customer).transpose()
 }
@@ -125,8 +132,7 @@ pub fn customer_by_key(connection: &Connection, key: u64) -> Result<Option<Custo
 /// # Errors
 /// When the file cannot be read.
 pub fn load_request(connection: &Connection, id: &str) -> Result<Option<WaldoRequest>, StoreError> {
-    let sql = format!("SELECT {REQUEST_COLUMNS} FROM requests WHERE request_id = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&request_by_id_sql())?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(request).transpose()
 }
@@ -143,21 +149,6 @@ pub fn request_by_key(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([int(key)])?;
     rows.next()?.map(request).transpose()
-}
-
-/// Finds the digests seen under a request, by following its links from the newest event.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn load_seen(connection: &Connection, request: &mut WaldoRequest) -> Result<(), StoreError> {
-    let mut digest_of = connection.prepare_cached("SELECT digest FROM log WHERE seq = ?1")?;
-    let seqs = follow(connection, Link::Request, request.last_event, Seq::START)?;
-    for at in seqs {
-        let digest = digest_of.query_row([int(at.0)], |row| row.get(0))?;
-        // The walk goes backwards: what is put in last is the first event of that body.
-        request.seen.insert(Digest(digest), at);
-    }
-    Ok(())
 }
 
 /// Follows the links of a customer or a request backwards, newest first, from `from` down to, but not including, `after`.
@@ -214,101 +205,194 @@ pub enum Link {
     Request,
 }
 
-/// Writes a customer. An update names neither the id nor, unless it changed, the external id: an index is touched by
-/// every statement that sets one of its columns, and these are the indexes whose pages lie at random.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn save_customer(connection: &Connection, row: &Customer) -> Result<(), StoreError> {
-    let key = int(row.links.key);
-    let updated = connection
-        .prepare_cached(
-            "UPDATE customers SET uri = ?2, status = ?3, kyc = ?4, fraud_score = ?5, flagged = ?6, warnings = ?7, \
-             warning_tags = ?8, evaluations = ?9, decided_by = ?10, first_seen_at = ?11, updated_at = ?12, \
-             last_seq = ?13, version = ?14, memory = ?15, last_event = ?16, last_request = ?17 WHERE key = ?1",
-        )?
-        .execute(params![
+/// Finds rows by their ids, again and again.
+pub struct Finder<'c> {
+    customer: CachedStatement<'c>,
+    request: CachedStatement<'c>,
+    connection: &'c Connection,
+}
+
+impl<'c> Finder<'c> {
+    /// Finds by a connection.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of(connection: &'c Connection) -> Result<Self, StoreError> {
+        Ok(Self {
+            customer: connection.prepare_cached(&customer_by_id_sql())?,
+            request: connection.prepare_cached(&request_by_id_sql())?,
+            connection,
+        })
+    }
+
+    /// Finds a customer.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn customer(&mut self, id: &str) -> Result<Option<Customer>, StoreError> {
+        let mut rows = self.customer.query([id])?;
+        rows.next()?.map(customer).transpose()
+    }
+
+    /// Finds a request, with the digests seen under it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn request(&mut self, id: &str) -> Result<Option<WaldoRequest>, StoreError> {
+        let mut rows = self.request.query([id])?;
+        let found = rows.next()?.map(request).transpose()?;
+        drop(rows);
+        found.map(|found| self.with_seen(found)).transpose()
+    }
+
+    /// Finds a request by its key, with the digests seen under it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn request_by_key(&self, key: u64) -> Result<Option<WaldoRequest>, StoreError> {
+        let found = request_by_key(self.connection, key)?;
+        found.map(|found| self.with_seen(found)).transpose()
+    }
+
+    /// The digests are found by following the links from the newest event.
+    fn with_seen(&self, mut request: WaldoRequest) -> Result<WaldoRequest, StoreError> {
+        let mut digest_of = self
+            .connection
+            .prepare_cached("SELECT digest FROM log WHERE seq = ?1")?;
+        let newest = request.last_event;
+        for at in follow(self.connection, Link::Request, newest, Seq::START)? {
+            let digest = digest_of.query_row([int(at.0)], |row| row.get(0))?;
+            // The walk goes backwards: what is put in last is the first event of that body.
+            request.seen.insert(Digest(digest), at);
+        }
+        Ok(request)
+    }
+}
+
+/// Writes rows, each by one statement.
+pub struct Keeper<'c> {
+    insert_customer: CachedStatement<'c>,
+    update_customer: CachedStatement<'c>,
+    insert_request: CachedStatement<'c>,
+    update_request: CachedStatement<'c>,
+    connection: &'c Connection,
+}
+
+impl<'c> Keeper<'c> {
+    /// Writes by a connection.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of(connection: &'c Connection) -> Result<Self, StoreError> {
+        Ok(Self {
+            insert_customer: connection.prepare_cached(
+                "INSERT INTO customers (key, external_id, uri, status, kyc, fraud_score, flagged, warnings, \
+                 warning_tags, evaluations, decided_by, first_seen_at, updated_at, last_seq, version, memory, \
+                 last_event, last_request, customer_id) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+            )?,
+            // An index is touched by every statement that sets one of its columns, and those on ids are the indexes whose
+            // pages lie at random: this names neither id.
+            update_customer: connection.prepare_cached(
+                "UPDATE customers SET uri = ?3, status = ?4, kyc = ?5, fraud_score = ?6, flagged = ?7, warnings = ?8, \
+                 warning_tags = ?9, evaluations = ?10, decided_by = ?11, first_seen_at = ?12, updated_at = ?13, \
+                 last_seq = ?14, version = ?15, memory = ?16, last_event = ?17, last_request = ?18 \
+                 WHERE key = ?1 AND external_id IS ?2",
+            )?,
+            insert_request: connection.prepare_cached(
+                "INSERT INTO requests (key, operation, customer_id, external_id, evaluations, expects, state, \
+                 settled_by, registered_at, first_event_at, settled_at, deadline_at, context, registered_seq, \
+                 settled_outright, last_event, previous_of_customer, kyc_ended, request_id) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+            )?,
+            update_request: connection.prepare_cached(
+                "UPDATE requests SET operation = ?2, customer_id = ?3, external_id = ?4, evaluations = ?5, \
+                 expects = ?6, state = ?7, settled_by = ?8, registered_at = ?9, first_event_at = ?10, \
+                 settled_at = ?11, deadline_at = ?12, context = ?13, registered_seq = ?14, settled_outright = ?15, \
+                 last_event = ?16, previous_of_customer = ?17, kyc_ended = ?18 WHERE key = ?1",
+            )?,
+            connection,
+        })
+    }
+
+    /// Writes a customer.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn customer(&mut self, row: &Customer, new: bool) -> Result<(), StoreError> {
+        let key = int(row.links.key);
+        let tags = row.warning_tags.as_ref().map(to_json).transpose()?;
+        let evaluations = to_json(&row.evaluations)?;
+        let memory = to_json(&row.memory)?;
+        let columns: &[&dyn ToSql] = params![
             key,
+            row.external_id,
             row.uri,
             row.status,
             row.kyc,
             row.fraud_score,
             row.flagged,
             row.warnings,
-            row.warning_tags.as_ref().map(to_json).transpose()?,
-            to_json(&row.evaluations)?,
-            row.decided_by.map(|word| word.as_str()),
+            tags,
+            evaluations,
+            row.decided_by.map(Origin::as_str),
             row.first_seen_at.0,
             row.updated_at.0,
             int(row.last_seq.0),
             int(row.version),
-            to_json(&row.memory)?,
+            memory,
             row.links.last_event.map(|at| int(at.0)),
             row.links.last_request.map(int),
-        ])?;
-    if updated == 0 {
-        // The row first, by its key and id; what it says by the statement above.
-        connection
-            .prepare_cached(
-                "INSERT INTO customers (key, customer_id, evaluations, first_seen_at, updated_at, last_seq, version, \
-                 memory) VALUES (?1, ?2, '{}', 0, 0, 0, 0, '{}')",
-            )?
-            .execute(params![key, row.customer_id])?;
-        return save_customer(connection, row);
+            row.customer_id,
+        ];
+        let without_id = columns.get(..columns.len() - 1).unwrap_or(columns);
+        if new {
+            self.insert_customer.execute(columns)?;
+        } else if self.update_customer.execute(without_id)? == 0 {
+            self.connection
+                .prepare_cached("UPDATE customers SET external_id = ?2 WHERE key = ?1")?
+                .execute(params![key, row.external_id])?;
+            self.update_customer.execute(without_id)?;
+        }
+        Ok(())
     }
-    if row.external_id.is_some() {
-        connection
-            .prepare_cached(
-                "UPDATE customers SET external_id = ?2 WHERE key = ?1 AND external_id IS NOT ?2",
-            )?
-            .execute(params![key, row.external_id])?;
-    }
-    Ok(())
-}
 
-/// Writes a request.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn save_request(connection: &Connection, row: &WaldoRequest) -> Result<(), StoreError> {
-    let key = int(row.key);
-    let updated = connection
-        .prepare_cached(
-            "UPDATE requests SET operation = ?2, customer_id = ?3, external_id = ?4, evaluations = ?5, expects = ?6, \
-             state = ?7, settled_by = ?8, registered_at = ?9, first_event_at = ?10, settled_at = ?11, \
-             deadline_at = ?12, context = ?13, registered_seq = ?14, settled_outright = ?15, last_event = ?16, \
-             previous_of_customer = ?17, kyc_ended = ?18 WHERE key = ?1",
-        )?
-        .execute(params![
-            key,
-            row.operation.map(|word| word.as_str()),
+    /// Writes a request.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn request(&mut self, row: &WaldoRequest, new: bool) -> Result<(), StoreError> {
+        let evaluations = to_json(&row.evaluations)?;
+        let expects = to_json(&row.expects)?;
+        let columns: &[&dyn ToSql] = params![
+            int(row.key),
+            row.operation.map(Operation::as_str),
             row.customer_id,
             row.external_id,
-            to_json(&row.evaluations)?,
-            to_json(&row.expects)?,
-            row.state.map(|word| word.as_str()),
-            row.settled_by.map(|word| word.as_str()),
+            evaluations,
+            expects,
+            row.state.map(State::as_str),
+            row.settled_by.map(SettledBy::as_str),
             row.registered_at.map(|at| at.0),
             row.first_event_at.map(|at| at.0),
             row.settled_at.map(|at| at.0),
             row.deadline_at.map(|at| at.0),
             row.context,
             row.registered_seq.map(|at| int(at.0)),
-            row.settled_outright.map(|word| word.as_str()),
+            row.settled_outright.map(State::as_str),
             row.last_event.map(|at| int(at.0)),
             row.previous_of_customer.map(int),
             row.kyc_ended,
-        ])?;
-    if updated == 0 {
-        connection
-            .prepare_cached(
-                "INSERT INTO requests (key, request_id, evaluations, expects, kyc_ended) \
-                 VALUES (?1, ?2, '{}', '[]', 0)",
-            )?
-            .execute(params![key, row.request_id])?;
-        return save_request(connection, row);
+            row.request_id,
+        ];
+        let without_id = columns.get(..columns.len() - 1).unwrap_or(columns);
+        if new {
+            self.insert_request.execute(columns)?;
+        } else {
+            self.update_request.execute(without_id)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A value as JSON text.

@@ -91,9 +91,9 @@ impl<'a> Pair<'a> {
         same("verdict", &said, &expected)?;
         if let (Some(id), Some(before)) = (named, before) {
             let mut changed: Vec<_> = verdict
-                .changes
+                .replaced
                 .iter()
-                .map(|one| one.field.clone())
+                .map(|one| one.field.to_string())
                 .collect();
             changed.sort_unstable();
             same(

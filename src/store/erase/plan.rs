@@ -13,7 +13,7 @@ use crate::domain::{Digest, Disposition, Seq, Timestamp};
 use crate::store::StoreError;
 use crate::store::erased::ErasedEvent;
 use crate::store::project::{
-    Sums, counted_name, counted_status, read_event, save_verdict, settlement,
+    INSERT_VERDICT, Settlement, Sums, counted_name, counted_status, read_event, save_verdict,
 };
 use crate::store::rows::{Link, follow, int, load_customer, request_by_key, to_json, uint};
 
@@ -234,10 +234,10 @@ impl Plan {
         }
         for request in &self.requests {
             if let Some(state) = request.state {
-                sums.add("state", state.to_string(), -1);
+                sums.add("state", state.as_str().into(), -1);
             }
-            if let Some(settled) = settlement(request) {
-                sums.add("settled", settled, -1);
+            if let Some(settled) = Settlement::of(request) {
+                sums.add("settled", settled.to_string().into(), -1);
             }
             sums.erased_key("requests", request.key);
             connection
@@ -246,7 +246,7 @@ impl Plan {
         }
         if let Some(customer) = &self.customer {
             if let Some(status) = counted_status(customer) {
-                sums.add("status", status, -1);
+                sums.add("status", status.into(), -1);
             }
             sums.erased_key("customers", customer.links.key);
             connection
@@ -299,10 +299,10 @@ fn erase_event(
         .map(|(event, disposition)| event.map(|event| (event, disposition)))??;
     let disposition = Disposition::from_code(disposition)
         .ok_or_else(|| StoreError::Corrupt("a verdict has an unknown word".to_owned()))?;
-    sums.add("disposition", disposition.to_string(), -1);
+    sums.add("disposition", disposition.as_str().into(), -1);
     sums.add("event", counted_name(&event), -1);
     event.reading = Err(Unreadable::Erased(gave));
-    sums.add("disposition", Disposition::Erased.to_string(), 1);
+    sums.add("disposition", Disposition::Erased.as_str().into(), 1);
     sums.add("event", counted_name(&event), 1);
     let kept = to_json(&Kept::from(event.reading.clone()))?;
     connection
@@ -311,6 +311,7 @@ fn erase_event(
     connection
         .prepare_cached("DELETE FROM verdicts WHERE seq = ?1")?
         .execute([int(at.0)])?;
-    save_verdict(connection, &event, &World::default().step(&event))?;
+    let mut insert = connection.prepare_cached(INSERT_VERDICT)?;
+    save_verdict(&mut insert, &event, &World::default().step(&event))?;
     Ok(event.digest)
 }

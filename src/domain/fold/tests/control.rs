@@ -24,7 +24,7 @@ fn registration_makes_a_pending_request_that_its_customer_waits_for() {
     assert_eq!(tale.open("c"), ["r"]);
     // An app's word makes nobody known.
     assert!(!tale.customer("c").is_known());
-    assert!(verdict.changes.is_empty() && !verdict.created_customer);
+    assert!(verdict.replaced.is_empty() && !verdict.created_customer);
 }
 
 #[test]

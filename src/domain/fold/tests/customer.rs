@@ -26,7 +26,7 @@ fn unrecognised_event_creates_nobody() {
     let mut tale = Tale::new();
     let novel = json!({"event": "novel", "customerId": "c", "externalId": "e", "uri": "u"});
     let verdict = tale.webhook(&novel);
-    assert!(!verdict.created_customer && verdict.changes.is_empty());
+    assert!(!verdict.created_customer && verdict.replaced.is_empty());
     assert_eq!(verdict.customer, Some(1));
     let customer = tale.customer("c");
     assert!(!customer.is_known());
@@ -43,7 +43,7 @@ fn unrecognised_event_fills_only_unknown_ids_of_the_known() {
     });
     let verdict = tale.webhook(&novel);
     assert_eq!(verdict.disposition, Disposition::Unrecognised);
-    let fields: Vec<_> = verdict.changes.iter().map(|change| &change.field).collect();
+    let fields: Vec<_> = verdict.replaced.iter().map(|value| &value.field).collect();
     assert_eq!(fields, ["externalId"]);
     let customer = tale.customer("c");
     assert_eq!(customer.external_id.as_deref(), Some("e"));
@@ -53,7 +53,7 @@ fn unrecognised_event_fills_only_unknown_ids_of_the_known() {
     assert!(customer.evaluations.is_empty());
     assert_eq!((customer.version, customer.last_seq), (2, Seq(2)));
     let again = with(novel, json!({"externalId": "f"}));
-    assert!(tale.webhook(&again).changes.is_empty());
+    assert!(tale.webhook(&again).replaced.is_empty());
     assert_eq!(tale.customer("c").version, 2);
 }
 
@@ -73,7 +73,7 @@ fn duplicate_and_stale_events_do_not_touch_the_row() {
         tale.wait(MINUTE);
         let verdict = tale.webhook(&late);
         assert_eq!(verdict.disposition, expected);
-        assert!(verdict.changes.is_empty());
+        assert!(verdict.replaced.is_empty());
         let mut after = tale.customer("c").clone();
         after.links = before.links;
         assert_eq!(after, before);
@@ -102,7 +102,7 @@ fn decided_by_is_the_origin_of_the_last_new_status() {
     assert_eq!(tale.customer("c").decided_by, Some(Origin::Api));
     let verdict = tale.webhook(&onboard("c", "APPROVED"));
     assert_eq!(tale.customer("c").decided_by, Some(Origin::Dashboard));
-    let fields: Vec<_> = verdict.changes.iter().map(|change| &change.field).collect();
+    let fields: Vec<_> = verdict.replaced.iter().map(|value| &value.field).collect();
     assert_eq!(fields, ["status", "decidedBy"]);
     tale.event(
         Source::Poll,

@@ -17,7 +17,7 @@ fn event_that_confirms_is_applied_and_changes_nothing() {
     tale.webhook(&onboard("c", "APPROVED"));
     let verdict = tale.webhook(&with(onboard("c", "ACCEPTED"), json!({"n": 2})));
     assert_eq!(verdict.disposition, Applied);
-    assert!(verdict.changes.is_empty() && !verdict.created_customer);
+    assert!(verdict.replaced.is_empty() && !verdict.created_customer);
     assert_eq!(tale.customer("c").version, 1);
 }
 
@@ -33,7 +33,7 @@ fn same_bytes_under_a_request_id_are_a_duplicate_for_ever() {
             (verdict.disposition, verdict.duplicate_of, origin(&verdict)),
             (Duplicate, Some(Seq(1)), API_BY_ID)
         );
-        assert!(verdict.changes.is_empty());
+        assert!(verdict.replaced.is_empty());
     }
     assert_eq!(tale.request("r").evaluations["fraud"], "completed");
     assert_eq!(tale.customer("c").last_seq, Seq(2));
