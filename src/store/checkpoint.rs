@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::StoreError;
+use super::disk::Disk;
 use super::schema::{Role, connect};
 
 /// The WAL's length, in pages of 4 KiB, from which the thread moves it.
@@ -74,7 +75,7 @@ impl Checkpointer {
     ///
     /// # Errors
     /// When moving it failed, here or in the thread: the file must be opened again before anything is appended.
-    pub fn after_commit(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub fn after_commit(&self, disk: &mut Disk) -> Result<(), StoreError> {
         if let Some(error) = self
             .failure
             .lock()
@@ -85,7 +86,7 @@ impl Checkpointer {
         }
         let pages = self.pages.load(Ordering::Relaxed);
         if pages >= RESET_PAGES {
-            run(connection, "PASSIVE")?;
+            run(disk.log()?, "PASSIVE")?;
         } else if pages >= MOVE_PAGES
             && let Some(wake) = &self.wake
         {

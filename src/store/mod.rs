@@ -13,6 +13,7 @@ mod check;
 mod checkpoint;
 mod counted;
 mod customers;
+mod disk;
 mod erase;
 mod erased;
 mod export;

@@ -48,13 +48,12 @@ pub struct SliceLimits {
 }
 
 impl SliceLimits {
-    /// Small while appends wait, large when far behind, for folding more at once writes each row less often.
-    pub const fn for_backlog(backlog: u64, appends_wait: bool) -> Self {
-        let (events, millis, yielding) = match (backlog, appends_wait) {
-            (50_000.., _) => (8192, 60, false),
-            (5_000.., _) => (4096, 20, false),
-            (_, true) => (512, 3, false),
-            (_, false) => (4096, 20, true),
+    /// Large when far behind, for folding more at once writes each row less often; otherwise an append that comes ends it.
+    pub const fn for_backlog(backlog: u64) -> Self {
+        let (events, millis, yielding) = match backlog {
+            50_000.. => (8192, 100, false),
+            1_000.. => (8192, 60, false),
+            _ => (1024, 20, true),
         };
         Self {
             events,

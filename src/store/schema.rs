@@ -215,7 +215,7 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
             });
         }
     }
-    set(&connection, "synchronous", role.synchronous())?;
+    set_synchronous(&connection, role)?;
     set(&connection, "cache_size", -CACHE_KIB)?;
     set(&connection, "trusted_schema", 0)?;
     set(&connection, "cell_size_check", 1)?;
@@ -231,6 +231,14 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Sets what a connection's commits wait for.
+///
+/// # Errors
+/// When the setting does not take, as within a transaction.
+pub fn set_synchronous(connection: &Connection, role: Role) -> Result<(), StoreError> {
+    set(connection, "synchronous", role.synchronous())
 }
 
 /// Opens a connection to read a file without leaving anything beside it.

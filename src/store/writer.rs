@@ -7,21 +7,22 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
 use super::checkpoint::{Checkpointer, truncate};
 use super::counted::Counted;
+use super::disk::Disk;
 use super::erase::{self, Taken, Wanted};
 use super::project::{Halt, Projector, SliceLimits};
 use super::prune::{Pruned, take_out};
 use super::rows::int;
-use super::schema::{BUSY_TIMEOUT, Role, connect};
+use super::schema::BUSY_TIMEOUT;
 use super::{Delivery, Points, Queue, StoreError};
-use crate::domain::{Chain, Seq, Timestamp};
+use crate::domain::{Chain, Seq, Source, Timestamp};
 
 /// Deliveries that share one commit at most.
 const MAX_COMMIT_EVENTS: usize = 1024;
@@ -29,6 +30,15 @@ const MAX_COMMIT_EVENTS: usize = 1024;
 const MAX_COMMIT_BYTES: usize = 8 << 20;
 /// How often a writer in trouble tries again when nobody asks it to.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
+
+/// How long an event may wait to be projected, so that others are projected with it.
+const PROJECT_WITHIN: Duration = Duration::from_millis(4);
+/// The same, when so many events have come in a shorter time that latency is not what counts.
+const PROJECT_WITHIN_UNDER_LOAD: Duration = Duration::from_millis(100);
+/// From so many events on there is load,
+const FEW_EVENTS: u64 = 128;
+/// and so many are projected at once however soon they came.
+const MANY_EVENTS: u64 = 4096;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -99,10 +109,9 @@ struct Head {
     chain: Chain,
 }
 
-/// The open write side. Both connections belong to the one thread; they differ in what a commit waits for.
+/// The open write side.
 struct Open {
-    log: Connection,
-    rows: Connection,
+    disk: Disk,
     checkpointer: Checkpointer,
     head: Head,
 }
@@ -118,9 +127,18 @@ pub struct Writer {
     commands: Receiver<Command>,
     points: Arc<Points>,
     projector: Projector,
+    /// Since when there is something to project, and whether somebody waits for it to be visible.
+    unprojected: Option<Unprojected>,
     open: Option<Open>,
     /// The file is not the one that was opened: this is the end.
     replaced: bool,
+}
+
+/// What is on the disk and not in the rows yet.
+#[derive(Clone, Copy)]
+struct Unprojected {
+    since: Instant,
+    urgent: bool,
 }
 
 type Waiting = (Delivery, oneshot::Sender<Result<Seq, StoreError>>);
@@ -133,10 +151,11 @@ impl Writer {
         queue: Arc<Queue>,
         commands: Receiver<Command>,
     ) -> Result<Self, StoreError> {
-        let open = Open::with(connect(path, Role::Append)?, path)?;
+        let mut open = Open::with(Disk::open(path)?, path)?;
         let identity = identity(path)?;
         let counted = Arc::new(Counted::default());
-        let projector = Projector::resume(&open.rows)?.counting(&counted);
+        let projector = Projector::resume(open.disk.rows()?)?.counting(&counted);
+        let unprojected = (open.head.seq > projector.projected()).then(Unprojected::now);
         let points = Points {
             counted,
             durable: AtomicU64::new(open.head.seq.0),
@@ -152,6 +171,7 @@ impl Writer {
             commands,
             points: Arc::new(points),
             projector,
+            unprojected,
             open: Some(open),
             replaced: false,
         })
@@ -174,7 +194,9 @@ impl Writer {
             } else if self.points.health.borrow().unwritable.is_some() {
                 self.try_again();
             }
-            self.project();
+            if self.due_in() == Some(Duration::ZERO) {
+                self.project();
+            }
         }
         self.close();
         drop(announce);
@@ -187,8 +209,23 @@ impl Writer {
             .saturating_sub(self.projector.projected().0)
     }
 
-    fn appends_wait(&self) -> bool {
-        self.queue.events.load(Ordering::Relaxed) > 0
+    /// How long until a slice is to be projected; `None` when there is nothing that could be.
+    ///
+    /// Every transaction has its price, and rows that several events of a slice touch are written once: so a moment is
+    /// waited for more, a longer one under load. Appends that come meanwhile are made meanwhile.
+    fn due_in(&self) -> Option<Duration> {
+        let unprojected = self.unprojected?;
+        let backlog = self.backlog();
+        if backlog == 0 || self.projector.halt().is_some() {
+            return None;
+        }
+        let patience = match backlog {
+            _ if unprojected.urgent => Duration::ZERO,
+            ..FEW_EVENTS => PROJECT_WITHIN,
+            FEW_EVENTS..MANY_EVENTS => PROJECT_WITHIN_UNDER_LOAD,
+            MANY_EVENTS.. => Duration::ZERO,
+        };
+        Some(patience.saturating_sub(unprojected.since.elapsed()))
     }
 
     /// Takes what waits, waiting for something if there is nothing else to do. True: told to stop.
@@ -197,17 +234,16 @@ impl Writer {
             let health = self.points.health.borrow();
             self.open.is_none() || health.unwritable.is_some() || health.unprojectable.is_some()
         };
-        let projectable = self.backlog() > 0 && self.projector.halt().is_none();
-        let first = if trouble {
-            self.commands
-                .recv_timeout(RETRY_EVERY)
-                .map_err(|error| error == RecvTimeoutError::Disconnected)
-        } else if projectable {
-            self.commands
-                .try_recv()
-                .map_err(|error| error == TryRecvError::Disconnected)
-        } else {
-            self.commands.recv().map_err(|_| true)
+        let patience = match self.due_in() {
+            _ if trouble => Some(RETRY_EVERY),
+            due_in => due_in,
+        };
+        let first = match patience {
+            Some(patience) => self
+                .commands
+                .recv_timeout(patience)
+                .map_err(|error| error == RecvTimeoutError::Disconnected),
+            None => self.commands.recv().map_err(|_| true),
         };
         let mut next = match first {
             Ok(command) => Some(command),
@@ -252,6 +288,11 @@ impl Writer {
                 self.writable_again();
                 let last = Seq(first.0 + batch.len() as u64 - 1);
                 self.points.durable.store(last.0, Ordering::Release);
+                let unprojected = self.unprojected.get_or_insert_with(Unprojected::now);
+                // Whoever told the daemon something waits until it is visible; Waldo does not.
+                unprojected.urgent |= batch
+                    .iter()
+                    .any(|(delivery, _)| delivery.source != Source::Webhook);
                 let seqs = first.0..;
                 for (seq, (_, reply)) in seqs.zip(batch.drain(..)) {
                     // A sender that hung up changes nothing: the event is kept.
@@ -275,7 +316,8 @@ impl Writer {
         let mut head = open.head;
         let first = head.seq.next();
         let transaction = open
-            .log
+            .disk
+            .log()?
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached(
@@ -311,15 +353,21 @@ impl Writer {
             self.checkpoint();
             return;
         }
-        let limits = SliceLimits::for_backlog(backlog, self.appends_wait());
+        let limits = SliceLimits::for_backlog(backlog);
         let queue = Arc::clone(&self.queue);
         let Some(open) = &mut self.open else {
             return;
         };
         let waiting = || queue.events.load(Ordering::Relaxed) > 0;
-        match self.projector.slice(&mut open.rows, limits, &waiting) {
+        let projector = &mut self.projector;
+        let sliced = open
+            .disk
+            .rows()
+            .and_then(|rows| projector.slice(rows, limits, &waiting));
+        match sliced {
             Ok(projected) => {
                 self.points.projected.send_replace(projected);
+                self.unprojected = (self.backlog() > 0).then(Unprojected::now);
                 let halt = self.projector.halt().cloned();
                 self.points.health.send_if_modified(|health| {
                     let changed = health.unprojectable.take().is_some() || halt.is_some();
@@ -345,8 +393,8 @@ impl Writer {
     }
 
     fn checkpoint(&mut self) {
-        let result = match &self.open {
-            Some(open) => open.checkpointer.after_commit(&open.log),
+        let result = match &mut self.open {
+            Some(open) => open.checkpointer.after_commit(&mut open.disk),
             None => Ok(()),
         };
         if let Err(error) = result {
@@ -402,7 +450,8 @@ impl Writer {
     /// Commits a row as it is: what only a file that can be written takes.
     fn write_something(&mut self) -> Result<(), StoreError> {
         let open = self.reopened()?;
-        open.log
+        open.disk
+            .log()?
             .execute("UPDATE projection SET projected_seq = projected_seq", [])?;
         Ok(())
     }
@@ -414,14 +463,15 @@ impl Writer {
             return Err(StoreError::Replaced(self.path.clone()));
         }
         if self.open.is_none() {
-            let log = connect(&self.path, Role::Append)?;
-            truncate(&log)?;
-            let open = Open::with(log, &self.path)?;
+            let mut disk = Disk::open(&self.path)?;
+            truncate(disk.log()?)?;
+            let mut open = Open::with(disk, &self.path)?;
             // A batch that was refused may have reached the file after all; it is kept, and shown like any other.
             self.points
                 .durable
                 .store(open.head.seq.0, Ordering::Release);
-            self.projector = Projector::resume(&open.rows)?.counting(&self.points.counted);
+            self.projector = Projector::resume(open.disk.rows()?)?.counting(&self.points.counted);
+            self.unprojected = Some(Unprojected::now());
             self.open = Some(open);
         }
         self.open
@@ -445,7 +495,8 @@ impl Writer {
             }
         };
         let transaction = open
-            .log
+            .disk
+            .log()?
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         Ok(transaction.rollback()?)
     }
@@ -453,7 +504,7 @@ impl Writer {
     /// Takes payloads out. The commit needs no fsync of its own: lost in a crash, they are found again.
     fn prune(&mut self, seqs: &[Seq]) -> Result<Pruned, StoreError> {
         let open = self.reopened()?;
-        let result = take_out(&mut open.rows, seqs);
+        let result = open.disk.rows().and_then(|rows| take_out(rows, seqs));
         self.changed(result)
     }
 
@@ -470,15 +521,16 @@ impl Writer {
             self.project();
         }
         let open = self.reopened()?;
-        let result = erase::take_out(&mut open.log, wanted);
+        let result = open.disk.log().and_then(|log| erase::take_out(log, wanted));
         // The rows at hand are not those of the file any more.
         self.projector.forget();
         let taken = self.changed(result)?;
         let open = self.reopened()?;
         // Whoever asks again does so without holding up what is to be appended.
-        open.log.busy_timeout(Duration::ZERO)?;
-        let emptied = truncate(&open.log);
-        open.log.busy_timeout(BUSY_TIMEOUT)?;
+        let log = open.disk.log()?;
+        log.busy_timeout(Duration::ZERO)?;
+        let emptied = truncate(log);
+        log.busy_timeout(BUSY_TIMEOUT)?;
         let emptied = match self.changed(emptied) {
             Err(StoreError::Unavailable(_)) => false,
             other => other.map(|()| true)?,
@@ -512,11 +564,10 @@ impl Writer {
             return;
         };
         open.checkpointer.stop();
-        drop(open.rows);
-        if let Err(error) = truncate(&open.log) {
+        if let Err(error) = open.disk.log().and_then(|log| truncate(log)) {
             log::warn!("the WAL stays beside the file: {error}");
         }
-        if let Err((_, error)) = open.log.close() {
+        if let Err(error) = open.disk.close() {
             log::warn!("the file was not closed cleanly: {error}");
         }
     }
@@ -527,9 +578,18 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 /// How long a stop may spend on projecting; what is left is projected at the next start.
 const LAST_PROJECTION: Duration = Duration::from_secs(2);
 
+impl Unprojected {
+    fn now() -> Self {
+        Self {
+            since: Instant::now(),
+            urgent: false,
+        }
+    }
+}
+
 impl Open {
-    fn with(mut log: Connection, path: &Path) -> Result<Self, StoreError> {
-        let mut rows = connect(path, Role::Project)?;
+    fn with(mut disk: Disk, path: &Path) -> Result<Self, StoreError> {
+        let log = disk.log()?;
         let head = log
             .query_row(
                 "SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1",
@@ -549,11 +609,9 @@ impl Open {
                 other => Err(other),
             })?;
         let checkpointer = Checkpointer::start(path.to_owned())?;
-        checkpointer.watch(&mut log)?;
-        checkpointer.watch(&mut rows)?;
+        checkpointer.watch(log)?;
         Ok(Self {
-            log,
-            rows,
+            disk,
             checkpointer,
             head,
         })
