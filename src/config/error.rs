@@ -20,7 +20,7 @@ pub enum ConfigError {
     Invalid(Vec<Problem>),
     #[error("no data directory is known: set --data-dir, store.data_dir or the variable HOME")]
     NoDataDir,
-    #[error("cannot read the secret file {}: {source}; check the path, and that this user may read it", path.display())]
+    #[error("cannot read the secret file {}: {source}{}", path.display(), what_to_check(source))]
     SecretUnreadable { path: PathBuf, source: io::Error },
     #[error("the secret file {} is empty: `waldo-syncd init` makes a good webhook secret", path.display())]
     SecretEmpty { path: PathBuf },
@@ -48,6 +48,15 @@ impl ConfigError {
             ConfigError::Invalid(problems) => problems,
             _ => &[],
         }
+    }
+}
+
+/// What a person can do about a file that cannot be read; a file that is too large says it itself.
+fn what_to_check(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::FileTooLarge {
+        ""
+    } else {
+        "; check the path, and that this user may read it"
     }
 }
 
