@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 pub use words::{Disposition, EventKind, Evidence, Operation, Origin, SettledBy, Source, State};
 
 /// Bumped whenever a rule reads old events differently. A file whose projections were made under another number is
-/// folded again from its log before the doors open.
+/// folded again from its log, with the doors open.
 pub const RULES_VERSION: i64 = 4;
 
 /// Place of an event in the log: strictly increasing from 1, never reused. `Seq(0)` stands before the first event.

@@ -64,13 +64,45 @@ pub fn rebuild_file(
     fold_again(&path, only_tell, progress).map_err(|error| error.of_file(&path))
 }
 
-/// Folds the log again if the projections were made by other rules.
+/// The rules that made the projections.
+fn made_by(connection: &Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT rules_version FROM projection";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// Empties the projections if other rules made them. Whoever projects then begins at the first event, with the doors open:
+/// neither the length of the log nor a fault in a rule keeps the daemon from starting.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(super) fn begin_anew(path: &Path) -> Result<(), StoreError> {
+    let mut connection = connect(path, Role::Append)?;
+    let made_by = made_by(&connection)?;
+    if made_by == RULES_VERSION {
+        return Ok(());
+    }
+    log::info!(
+        "the tables were made by rules {made_by}: they are made again from the log by rules {RULES_VERSION}, \
+         webhooks are taken meanwhile"
+    );
+    let transaction = connection.transaction()?;
+    make_empty(&transaction)?;
+    schema::start_projections(&transaction)?;
+    transaction.commit()?;
+    super::checkpoint::truncate(&connection)
+}
+
+/// Puts empty projections in place of those that are there.
+fn make_empty(connection: &Connection) -> Result<(), StoreError> {
+    for table in PROJECTIONS {
+        connection.execute_batch(&format!("DROP TABLE main.{table}"))?;
+    }
+    Ok(connection.execute_batch(projections_sql()?)?)
+}
+
+/// Folds the log again if the projections were made by other rules, for whoever needs the rows at once.
 pub(super) fn renew_projections(path: &Path) -> Result<(), StoreError> {
-    let made_by: i64 = connect(path, Role::Read)?.query_row(
-        "SELECT rules_version FROM projection",
-        [],
-        |row| row.get(0),
-    )?;
+    let made_by = made_by(&connect(path, Role::Read)?)?;
     if made_by != RULES_VERSION {
         log::info!(
             "the projections were made by rules {made_by}, folding the log again by rules {RULES_VERSION}"
@@ -177,10 +209,7 @@ fn swap(path: &Path, scratch_path: &Path) -> Result<(), StoreError> {
         [scratch_path.to_string_lossy()],
     )?;
     let transaction = connection.transaction()?;
-    for table in PROJECTIONS {
-        transaction.execute_batch(&format!("DROP TABLE main.{table}"))?;
-    }
-    transaction.execute_batch(projections_sql()?)?;
+    make_empty(&transaction)?;
     for table in PROJECTIONS {
         transaction.execute_batch(&format!(
             "INSERT INTO main.{table} SELECT * FROM fresh.{table}"

@@ -38,7 +38,7 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -303,8 +303,19 @@ pub(crate) struct Points {
     counted: Arc<Counted>,
     durable: AtomicU64,
     projected: watch::Sender<Seq>,
+    /// Whether the projections were too far behind at the start and have not come near the log's end since. What is
+    /// behind then has come before, and is no reason to refuse what comes.
+    catching_up: AtomicBool,
     health: watch::Sender<Health>,
     stopped: watch::Sender<bool>,
+}
+
+impl Points {
+    /// How many events the projections are behind the log.
+    fn lag(&self) -> u64 {
+        let durable = self.durable.load(Ordering::Acquire);
+        durable.saturating_sub(self.projected.borrow().0)
+    }
 }
 
 /// A handle to the store; cheap to clone.
@@ -336,7 +347,7 @@ pub struct StoreThread {
 
 impl Store {
     /// Opens the store in a directory, making both if there is none, and starts its writer. Projections that were made
-    /// by other rules are folded again first.
+    /// by other rules are made again from the log meanwhile: reads see them grow.
     ///
     /// # Errors
     /// When the directory is in use, or the file cannot be opened, is not ours, or is newer than this program.
@@ -345,14 +356,18 @@ impl Store {
         maintain::sweep(&options.directory);
         let path = options.directory.join(FILE_NAME);
         schema::prepare(&path)
-            .and_then(|()| maintain::renew_projections(&path))
             .and_then(|()| erase::complete(&path, &mut |_, _| {}))
+            .and_then(|()| maintain::begin_anew(&path))
             .map_err(|error| error.of_file(&path))?;
         let queue = Arc::new(Queue::default());
         let (commands, receiver) = std::sync::mpsc::channel();
         let writer = writer::Writer::open(&path, options.clock, Arc::clone(&queue), receiver)
             .map_err(|error| error.of_file(&path))?;
         let points = writer.points();
+        let behind = points.lag();
+        points
+            .catching_up
+            .store(behind > options.max_lag, Ordering::Release);
         let readers = Readers::open(&path)?;
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
@@ -388,8 +403,11 @@ impl Store {
     pub async fn append(&self, delivery: Delivery) -> Result<Seq, StoreError> {
         let inner = &*self.inner;
         let lag = self.lag();
-        // A rule that fails holds up the projections, never the intake.
-        if lag > inner.options.max_lag && inner.points.health.borrow().halt.is_none() {
+        // A rule that fails holds up the projections, never the intake; nor does making them again.
+        if lag > inner.options.max_lag
+            && !inner.points.catching_up.load(Ordering::Acquire)
+            && inner.points.health.borrow().halt.is_none()
+        {
             return Err(StoreError::Lagging {
                 lag,
                 max_lag: inner.options.max_lag,
@@ -539,7 +557,7 @@ impl Store {
     /// How many events the projections are behind the log.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.durable().0.saturating_sub(self.projected().0)
+        self.inner.points.lag()
     }
 
     /// Waits until an event is visible.
@@ -564,9 +582,17 @@ impl Store {
         if *self.inner.points.stopped.borrow() {
             return Some("the writer has stopped".to_owned());
         }
-        health
-            .trouble()
-            .or_else(|| (lag > max_lag).then(|| StoreError::Lagging { lag, max_lag }.to_string()))
+        let lagging = || {
+            if self.inner.points.catching_up.load(Ordering::Acquire) {
+                let (projected, durable) = (self.projected(), self.durable());
+                return format!(
+                    "the tables are being made again from the log, up to event {projected} of {durable} by now; \
+                     webhooks are taken meanwhile"
+                );
+            }
+            StoreError::Lagging { lag, max_lag }.to_string()
+        };
+        health.trouble().or_else(|| (lag > max_lag).then(lagging))
     }
 
     /// Asks the writer for a sign of life and whether it can commit.

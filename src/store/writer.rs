@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -160,6 +160,7 @@ impl Writer {
             counted,
             durable: AtomicU64::new(open.head.seq.0),
             projected: watch::Sender::new(projector.projected()),
+            catching_up: AtomicBool::new(false),
             health: watch::Sender::default(),
             stopped: watch::Sender::new(false),
         };
@@ -367,7 +368,11 @@ impl Writer {
         match sliced {
             Ok(projected) => {
                 self.points.projected.send_replace(projected);
-                self.unprojected = (self.backlog() > 0).then(Unprojected::now);
+                let left = self.backlog();
+                self.unprojected = (left > 0).then(Unprojected::now);
+                if left <= MANY_EVENTS {
+                    self.points.catching_up.store(false, Ordering::Release);
+                }
                 let halt = self.projector.halt().cloned();
                 self.points.health.send_if_modified(|health| {
                     let changed = health.unprojectable.take().is_some() || halt.is_some();

@@ -167,9 +167,9 @@ fn directory_that_cannot_be_made_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_made_by_other_rules_are_made_again_before_the_store_opens() {
+async fn rows_made_by_other_rules_are_made_again() {
     let opened = Opened::new();
-    shown(&opened.store, onboard("c", "APPROVED", "PASSED")).await;
+    let last = shown(&opened.store, onboard("c", "APPROVED", "PASSED")).await;
     let folder = opened.stop();
     let connection = Connection::open(folder.path().join(FILE_NAME)).unwrap();
     connection
@@ -179,8 +179,48 @@ async fn rows_made_by_other_rules_are_made_again_before_the_store_opens() {
         .unwrap();
     drop(connection);
     let (store, thread) = Store::open(options(folder.path())).unwrap();
+    store.wait_projected(last, PATIENCE).await.unwrap();
     let row = store.customer("c".to_owned()).await.unwrap();
     assert_eq!(row.value.unwrap().status.as_deref(), Some("APPROVED"));
     thread.stop(&store);
     assert_eq!(names(folder.path()), [FILE_NAME]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_opens_and_takes_events_although_its_rows_cannot_be_made_again_yet() {
+    let opened = Opened::new();
+    let mut last = Seq::START;
+    for number in 0..8 {
+        last = shown(
+            &opened.store,
+            onboard(&format!("c{number}"), "APPROVED", "PASSED"),
+        )
+        .await;
+    }
+    let folder = opened.stop();
+    let connection = Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE projection SET rules_version = -1; UPDATE log SET reading = 'damaged', payload = NULL WHERE seq = 1",
+        )
+        .unwrap();
+    let options = Options {
+        max_lag: 5,
+        ..options(folder.path())
+    };
+    let (store, thread) = Store::open(options).unwrap();
+    let seq = store
+        .append(delivery(onboard("new", "REVIEW", "PENDING")))
+        .await;
+    assert_eq!(seq.unwrap(), last.next());
+    assert!(store.trouble().is_some());
+    assert_eq!(store.projected(), Seq::START);
+    connection
+        .execute_batch("UPDATE log SET reading = NULL WHERE seq = 1")
+        .unwrap();
+    store.wait_projected(last.next(), PATIENCE).await.unwrap();
+    assert_eq!(store.trouble(), None);
+    let row = store.customer("c7".to_owned()).await.unwrap();
+    assert_eq!(row.value.unwrap().status.as_deref(), Some("APPROVED"));
+    thread.stop(&store);
 }

@@ -299,6 +299,7 @@ pub(super) fn complete(path: &Path, progress: Progress<'_>) -> Result<(), StoreE
         return Ok(());
     }
     log::info!("an erasure was begun and not known to be done: doing it now");
+    maintain::renew_projections(path)?;
     apply(path, &list, &pending, progress)?;
     for entry in pending {
         list.note(Entry {
