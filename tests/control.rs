@@ -296,9 +296,22 @@ fn a_path_tells_which_methods_it_takes_and_refuses_parameters_that_it_does_not_k
     assert_eq!(call("HEAD", "/v1/requests").status, 200);
     call("POST", "/v1/flags?colour=red").assert_bad_parameter("colour");
     call("GET", "/v1/resync/1?colour=red").assert_bad_parameter("colour");
+    // The items of an array are no members, even where they stand in the order of ours.
+    let seq = daemon.deliver(r#"{"event":"flag","flag":true,"customerId":"c"}"#);
+    daemon.event(seq);
+    for (path, body) in [
+        ("/v1/flags", r#"["c", true]"#),
+        ("/v1/requests", r#" ["r", "other", null, null, []]"#),
+        ("/v1/customers/c/erase", "[]"),
+    ] {
+        let body = Some(body.as_bytes());
+        let answer = daemon.controller().call("POST", path, &[], body);
+        answer.unwrap().assert_problem(400, "bad_request");
+    }
+    assert_eq!(daemon.get("/v1/customers/c").status, 200);
     assert_eq!(
         daemon.get("/v1/events").items().len(),
-        0,
+        1,
         "nothing was kept"
     );
 }
