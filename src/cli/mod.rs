@@ -12,6 +12,7 @@ mod file;
 mod item;
 mod lists;
 mod manual;
+mod openapi;
 mod outbound;
 mod progress;
 mod requests;
@@ -102,6 +103,7 @@ enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(setup::ConfigCommand),
+    Openapi(openapi::OpenapiArgs),
     Man(manual::ManArgs),
     Completions(manual::CompletionsArgs),
 }
@@ -275,6 +277,7 @@ fn run(context: &Context, command: Command) -> Result<(), CliError> {
         Command::Erase(args) => retention::erase(context, args),
         Command::Export(args) => export::run(context, args),
         Command::Config(command) => setup::config(context, command),
+        Command::Openapi(args) => openapi::run(&args),
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
     }

@@ -24,6 +24,7 @@ pub const MAX_OWN_FLAG_CALLS: usize = 64;
 /// One customer, in the shape of the query API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Customer {
     /// Waldo's id: opaque text.
     pub customer_id: String,
@@ -43,6 +44,7 @@ pub struct Customer {
     pub warnings: Option<i64>,
     /// The single checks; empty until known.
     #[serde(serialize_with = "none_as_empty")]
+    #[cfg_attr(test, schemars(with = "Vec<WarningTag>"))]
     pub warning_tags: Option<Arc<[WarningTag]>>,
     /// The present run of each evaluation type.
     pub evaluations: BTreeMap<String, Run>,
@@ -67,6 +69,7 @@ pub struct Customer {
 /// The present run of an evaluation type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// `initiated`, `in_progress`, `completed`, `failed`, or Waldo's raw word.
     pub status: String,
@@ -147,6 +150,7 @@ pub struct Cause<'a> {
 
 /// What an event changed in a customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// The member, in the query API's words; `evaluations.fraud` for one run.
     pub field: String,

@@ -33,6 +33,11 @@ pub const RULES_VERSION: i64 = 4;
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(extend("maximum" = u64::MAX))
+)]
 pub struct Seq(pub u64);
 
 impl Seq {
@@ -80,6 +85,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
+#[cfg(test)]
+impl schemars::JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "format": "date-time", "description": "RFC 3339; given out in UTC with milliseconds.",
+        })
+    }
+}
+
 /// The text is no RFC 3339 time.
 #[derive(Debug, thiserror::Error)]
 #[error("expected a time like 2026-01-31T12:00:00Z")]
@@ -115,8 +133,8 @@ pub struct NotAHash;
 
 /// 32 bytes shown as 64 hex digits.
 macro_rules! hash_newtype {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])+ $name:ident) => {
+        $(#[doc = $doc])+
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
 
@@ -145,6 +163,19 @@ macro_rules! hash_newtype {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(hex_digits(&self.0, &mut [0; 64]))
+            }
+        }
+
+        #[cfg(test)]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string", "pattern": "^[0-9a-f]{64}$", "description": concat!($($doc),+).trim(),
+                })
             }
         }
 

@@ -51,6 +51,7 @@ pub struct Reading {
 
 /// `evaluation` of a body: each member as far as it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Evaluation {
     /// `kyc`, `fraud`, `document`, or the raw word.
     pub r#type: Option<String>,
@@ -79,6 +80,7 @@ pub struct Validation {
 /// One check of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WarningTag {
     /// The check's name.
     pub tag: String,

@@ -308,21 +308,37 @@ impl WaldoRequest {
 /// A request as the query API shows it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Request"))]
 pub struct RequestView<'a> {
+    /// Waldo's id of the call: opaque text.
     request_id: &'a str,
+    /// The kind of call.
     operation: Option<Operation>,
+    /// The customer it is about.
     customer_id: Option<&'a str>,
+    /// The company's own id of that customer.
     external_id: Option<&'a str>,
+    /// Where it stands.
     state: Option<State>,
+    /// What was heard of each evaluation type.
     evaluations: &'a BTreeMap<String, String>,
+    /// The types that are waited for.
     expects: &'a [String],
+    /// What told that it has ended.
     settled_by: Option<SettledBy>,
+    /// Not settled and past its deadline.
     overdue: bool,
+    /// When it was registered; null if first seen in a webhook.
     registered_at: Option<Timestamp>,
+    /// When the first webhook or polled state about it came.
     first_event_at: Option<Timestamp>,
+    /// When it ended.
     settled_at: Option<Timestamp>,
+    /// When its outcome is due.
     deadline_at: Option<Timestamp>,
+    /// The app's own JSON.
     context: Option<&'a RawValue>,
+    /// The events that tell of it.
     events: Vec<Seq>,
 }
 

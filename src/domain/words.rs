@@ -13,10 +13,13 @@ pub struct UnknownWord {
 }
 
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal $word:literal,)+ }) => {
-        $(#[$doc])*
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident { $($(#[doc = $variant_doc:literal])+ $variant:ident = $code:literal $word:literal,)+ }
+    ) => {
+        $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant = $code,)+ }
+        pub enum $name { $($(#[doc = $variant_doc])+ $variant = $code,)+ }
 
         impl $name {
             /// Every word, in the order of definition.
@@ -62,6 +65,21 @@ macro_rules! words {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        #[cfg(test)]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let words = [$(concat!(" `", $word, "`:", $($variant_doc),+)),+].concat();
+                let description = [concat!($($doc),+).trim(), &words].concat();
+                schemars::json_schema!({
+                    "type": "string", "enum": [$($word),+], "description": description,
+                })
             }
         }
 

@@ -27,13 +27,21 @@ struct Parts {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// A problem as it is answered (RFC 9457).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Problem"))]
+pub(crate) struct ProblemBody<'a> {
+    /// `about:blank`: the status says what kind it is, `code` the rest.
     r#type: &'static str,
+    /// The status in words.
     title: &'a str,
+    /// As in the head of the answer.
     status: u16,
+    /// What went wrong, for people.
     detail: &'a str,
+    /// What went wrong, for programs: stable.
     code: Code,
+    /// The query parameter that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
 }
@@ -103,6 +111,25 @@ impl Problem {
         self.with(CONNECTION, HeaderValue::from_static("close"))
     }
 
+    /// What it is answered as.
+    pub(crate) fn body(&self) -> ProblemBody<'_> {
+        let Parts {
+            code,
+            detail,
+            parameter,
+            ..
+        } = &*self.0;
+        let status = code.status();
+        ProblemBody {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail,
+            code: *code,
+            parameter: parameter.as_deref(),
+        }
+    }
+
     /// The status it is answered with.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
@@ -111,24 +138,14 @@ impl Problem {
 }
 
 impl From<Problem> for Reply {
-    fn from(Problem(problem): Problem) -> Self {
-        let problem = *problem;
-        let status = problem.code.status();
-        let body = ProblemBody {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: &problem.detail,
-            code: problem.code,
-            parameter: problem.parameter.as_deref(),
-        };
-        let mut reply = json_bytes(status, &body);
+    fn from(problem: Problem) -> Self {
+        let mut reply = json_bytes(problem.status(), &problem.body());
         let headers = reply.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        headers.extend(problem.headers);
+        headers.extend(problem.0.headers);
         reply
     }
 }

@@ -30,6 +30,7 @@ const SILENT_FOR: Duration = Duration::from_secs(150);
 /// What is to be asked of Waldo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Errand {
     /// How one customer stands.
     CustomerId(String),
@@ -49,6 +50,7 @@ fn yes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Err
 /// How far an errand is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Progress {
     /// Nobody has come for it yet.
     #[default]
@@ -64,6 +66,7 @@ pub enum Progress {
 /// What was found of an errand so far; each report replaces the numbers and adds to the differences.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// Customers or requests looked at.
     pub checked: u64,
@@ -86,6 +89,7 @@ pub struct Report {
 /// How a customer's row differed from what Waldo says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Drift {
     /// Whose.
     pub customer_id: String,
@@ -96,6 +100,7 @@ pub struct Drift {
 /// One member that differed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FieldDrift {
     /// Its name in the query API.
     pub field: String,
@@ -108,6 +113,7 @@ pub struct FieldDrift {
 /// What the process that speaks to Waldo tells of itself, every few seconds and when it changes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outbound {
     /// Where its gateway is.
     pub gateway: Option<String>,
@@ -125,6 +131,7 @@ pub struct Outbound {
 /// What the process that speaks to Waldo counts, by names. Only those that the daemon knows are shown.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OutboundCounted {
     /// Calls through the gateway by the kind of status of their answer.
     pub gateway_calls: BTreeMap<String, u64>,
@@ -149,6 +156,7 @@ struct Kept {
 
 /// What one errand has come to.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Standing {
     /// Its number, by which it is asked for.
     pub id: u64,

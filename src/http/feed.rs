@@ -16,7 +16,7 @@ use crate::metrics::Present;
 use crate::store::{At, Feed, FeedFilter, Order};
 
 /// How long a reader may wait for news, in seconds.
-const MAX_WAIT_SECONDS: u64 = 60;
+pub(super) const MAX_WAIT_SECONDS: u64 = 60;
 
 pub(super) async fn list(
     query: Arc<Query>,

@@ -8,12 +8,14 @@ mod feed;
 mod health;
 mod ingest;
 mod metrics;
+pub mod openapi;
 mod page;
 mod params;
 mod paths;
 mod query;
 mod reply;
 mod requests;
+mod stats;
 mod stream;
 
 pub use auth::{Secrets, Senders, Signature};

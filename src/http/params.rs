@@ -10,7 +10,7 @@ use super::reply::Problem;
 use crate::store::Order;
 
 /// Items of a list where none are asked for.
-const DEFAULT_LIMIT: usize = 100;
+pub const DEFAULT_LIMIT: usize = 100;
 /// Items of a list at most.
 pub const MAX_LIMIT: usize = 1000;
 

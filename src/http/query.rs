@@ -20,7 +20,7 @@ use super::params::Params;
 use super::paths::matched;
 use super::reply::{Code, Problem};
 use super::stream::LargeRoom;
-use super::{customers, feed, health, metrics, page, requests, stream};
+use super::{customers, feed, health, metrics, openapi, page, requests, stats, stream};
 use crate::domain::Seq;
 use crate::door::{Hosts, Peer, Routes};
 use crate::metrics::Metrics;
@@ -74,7 +74,7 @@ pub(super) struct Path {
     pub(super) form: &'static str,
     pub(super) takes: &'static [&'static str],
     /// Whether it answers those who show no token, too: it has nothing of the store.
-    is_open: bool,
+    pub(super) is_open: bool,
     answer: fn(Arc<Query>, String, Params, Asked) -> Answer,
 }
 
@@ -104,14 +104,15 @@ pub(super) const PATHS: &[Path] = paths! {
     "/v1/events/{seq}/payload" [] => feed::payload;
     "/v1/requests" ["state", "overdue", "operation", "customerId", "order", "limit", "cursor"] => requests::list;
     "/v1/requests/{requestId}" [] => requests::one;
-    "/v1/stats" [] => health::stats;
+    "/v1/stats" [] => stats::stats;
     "/healthz" [] => health::healthz;
     "/readyz" [] => health::readyz;
     "/metrics" [] => metrics::answer;
+    "/openapi.json" [] => openapi::of_query_door;
 };
 
 /// The page for people, which shows what the paths above give.
-const PAGE: &[Path] = paths! {
+pub(super) const PAGE: &[Path] = paths! {
     open: true;
     "/" [] => page::file;
     "/page/{file}" [] => page::file;

@@ -25,6 +25,7 @@ pub const ERASED_FILE: &str = "erased.jsonl";
 /// An id as the list has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HashedId(String);
 
 /// How far an erasure has come.
@@ -41,6 +42,7 @@ pub enum Stage {
 
 /// An event that was erased although it is under no customer: known again by its place and its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErasedEvent {
     /// Its place in the log.
     pub seq: Seq,

@@ -24,6 +24,7 @@ const LAST_FILE: &str = "last-backup.json";
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// The name of the file it is about.
     pub file: String,
@@ -53,6 +54,7 @@ pub struct Manifest {
 
 /// A backup and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Backup {
     /// The file.
     pub path: PathBuf,

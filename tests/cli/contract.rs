@@ -10,11 +10,12 @@ use crate::common::{Daemon, Place};
 
 const DOCUMENT: &str = include_str!("../../docs/CLI-JSON.md");
 /// What prints no JSON, and what always does.
-const WITHOUT: [&str; 7] = [
+const WITHOUT: [&str; 8] = [
     "serve",
     "outbound",
     "sandbox",
     "man",
+    "openapi",
     "completions",
     "export",
     "help",

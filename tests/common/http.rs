@@ -189,6 +189,20 @@ impl Client {
         read.map(|(answer, _)| answer)
     }
 
+    /// Reads the head of an answer, and its body where the status says so. For bodies without an end.
+    pub fn head_then(&mut self, whole: impl Fn(u16) -> bool) -> io::Result<Answer> {
+        let stream = self
+            .stream
+            .as_mut()
+            .ok_or_else(|| io::Error::other("nothing was sent"))?;
+        let head = read_head(stream)?;
+        if !whole(head.status) {
+            self.stream = None;
+            return Ok(head);
+        }
+        read_body(stream, head, false).map(|(answer, _)| answer)
+    }
+
     /// Sends raw bytes and reads one answer. An answer counts also when the daemon would not take all the bytes.
     pub fn exchange(&mut self, bytes: &[u8], bodiless: bool) -> io::Result<Answer> {
         let sent = self.send(bytes);
@@ -292,6 +306,14 @@ fn read_answer(stream: &mut impl BufRead, bodiless: bool) -> io::Result<(Answer,
     while answer.status < 200 {
         answer = read_head(stream)?;
     }
+    read_body(stream, answer, bodiless)
+}
+
+fn read_body(
+    stream: &mut impl BufRead,
+    mut answer: Answer,
+    bodiless: bool,
+) -> io::Result<(Answer, bool)> {
     let keep = answer
         .header("connection")
         .is_none_or(|value| !value.eq_ignore_ascii_case("close"));

@@ -11,6 +11,7 @@ pub mod bodies;
 pub mod http;
 pub mod place;
 pub mod rig;
+pub mod story;
 pub mod upstream;
 
 use std::fs::{self, OpenOptions};

@@ -14,7 +14,8 @@ const MAX_PATH_BYTES: usize = 4096;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct BackupBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BackupBody {
     path: String,
     #[serde(default)]
     force: bool,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use warp::reply::Response as Reply;
 
@@ -24,7 +24,8 @@ const MAX_DEADLINE_SECONDS: u64 = 100 * 366 * 24 * 3600;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RegisterBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RegisterBody {
     request_id: String,
     operation: Operation,
     customer_id: Option<String>,
@@ -37,7 +38,8 @@ struct RegisterBody {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct AnswerBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AnswerBody {
     source: Source,
     path: String,
     status: u16,
@@ -48,7 +50,8 @@ struct AnswerBody {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FlagBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FlagBody {
     customer_id: String,
     flag: bool,
     #[serde(default)]
@@ -57,7 +60,8 @@ struct FlagBody {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SettleBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SettleBody {
     state: State,
     note: Option<String>,
 }
@@ -167,9 +171,16 @@ impl Control {
     }
 }
 
-/// The event that was made of what was told.
+/// What was told is kept.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Kept {
+    /// The event that was made of it.
+    seq: Seq,
+}
+
 fn kept(status: StatusCode, seq: Seq) -> Reply {
-    let mut reply = json_bytes(status, &serde_json::json!({ "seq": seq }));
+    let mut reply = json_bytes(status, &Kept { seq });
     reply.headers_mut().insert(SEQ_HEADER, seq.0.into());
     reply
 }

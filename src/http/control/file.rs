@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use warp::reply::Response as Reply;
 
 use super::{Asked, Control, parse};
@@ -17,9 +16,24 @@ const PRUNE_FOR: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PruneBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PruneBody {
     before: Timestamp,
     after: Option<Seq>,
+}
+
+/// What was taken out.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Pruned"))]
+pub struct PrunedView {
+    /// How many payloads.
+    events: u64,
+    /// How long they were together.
+    bytes: u64,
+    /// Goes back in as `after`; null at the end.
+    next: Option<Seq>,
+    /// The newest event that is visible.
+    seq: Seq,
 }
 
 impl Control {
@@ -29,9 +43,12 @@ impl Control {
             .store
             .prune(body.before, body.after.unwrap_or_default(), PRUNE_FOR);
         let pruned = self.unless_stopped(work).await??;
-        let answer = json!({
-            "events": pruned.events, "bytes": pruned.bytes, "next": pruned.next, "seq": self.store.projected(),
-        });
+        let answer = PrunedView {
+            events: pruned.events,
+            bytes: pruned.bytes,
+            next: pruned.next,
+            seq: self.store.projected(),
+        };
         Ok(json_bytes(StatusCode::OK, &answer))
     }
 
@@ -61,4 +78,5 @@ impl Control {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Empty {}
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Empty {}

@@ -22,10 +22,19 @@ use warp::{Filter, Stream};
 use super::errands::Errands;
 use super::params::Params;
 use super::paths::matched;
-use super::query;
 use super::reply::{Code, Problem};
+use super::{openapi, query};
 use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::store::Store;
+
+#[cfg(test)]
+pub(super) use backup::BackupBody;
+#[cfg(test)]
+pub(super) use facts::{AnswerBody, FlagBody, Kept, RegisterBody, SettleBody};
+#[cfg(test)]
+pub(super) use file::{Empty, PruneBody, PrunedView};
+#[cfg(test)]
+pub(super) use outbound::{ErrandsBody, Given, MAX_WAIT_SECONDS};
 
 /// Bytes of a body that an app may send here.
 const MAX_BODY: usize = 64 * 1024;
@@ -102,6 +111,7 @@ pub(super) const PATHS: &[Path] = paths! {
     "/v1/errands/{id}" Takes::Post(MAX_LONG_BODY) => |control, asked| control.report(&asked);
     "/v1/backup" Takes::Post(MAX_BODY) => |control, asked| control.backup(&asked.body).await;
     "/v1/prune" Takes::Post(MAX_BODY) => |control, asked| control.prune(&asked.body).await;
+    "/openapi.json" Takes::Get(&[]) => |_control, _asked| Ok(openapi::of_door(openapi::CONTROL_DOOR));
     "/v1/customers/{customerId}/erase" Takes::Post(MAX_BODY) => |control, asked| control.erase(asked).await;
 };
 
@@ -158,7 +168,8 @@ fn is_read(method: &Method) -> bool {
 impl Path {
     /// Whether what is added to by this path is read at the same one.
     fn is_read_too(&self) -> bool {
-        query::PATHS.iter().any(|read| read.form == self.form)
+        matches!(self.takes, Takes::Post(_))
+            && query::PATHS.iter().any(|read| read.form == self.form)
     }
 
     /// The methods that the path takes, as `Allow` has them.

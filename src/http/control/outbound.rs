@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::SemaphorePermit;
 use warp::reply::Response as Reply;
@@ -14,12 +14,22 @@ use crate::http::errands::{Errand, NotTaken, Outbound, Report};
 use crate::http::reply::{Code, Problem, json_bytes};
 
 /// The longest that a question may wait for its answer, in seconds.
-const MAX_WAIT_SECONDS: u64 = 60;
+pub const MAX_WAIT_SECONDS: u64 = 60;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ErrandsBody {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ErrandsBody {
     wait_seconds: u64,
+}
+
+/// What is to be done next; nulls where nothing came.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Given {
+    /// The number under which it is reported on.
+    id: Option<u64>,
+    errand: Option<Errand>,
 }
 
 impl Control {
@@ -67,12 +77,8 @@ impl Control {
         let wait = Duration::from_secs(body.wait_seconds.min(MAX_WAIT_SECONDS));
         let _place = self.place_to_wait(wait.as_secs())?;
         let waiting = self.errands.next(wait);
-        Ok(match self.unless_stopped(waiting).await? {
-            Some((id, errand)) => {
-                json_bytes(StatusCode::OK, &json!({ "id": id, "errand": errand }))
-            }
-            None => json_bytes(StatusCode::OK, &json!({ "id": null, "errand": null })),
-        })
+        let (id, errand) = self.unless_stopped(waiting).await?.unzip();
+        Ok(json_bytes(StatusCode::OK, &Given { id, errand }))
     }
 
     /// The door must not fill with those who wait: registrations and answers come by it too.

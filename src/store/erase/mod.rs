@@ -44,6 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What was done, to be kept by whoever asked for it. It names nobody.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Certificate {
     /// The customer, as the list of erased ids has it.
     pub customer: HashedId,
