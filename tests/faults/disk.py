@@ -23,6 +23,7 @@ WITHOUT_FLUSHING_THE_JOURNAL = 2
 class Disk:
     def __init__(self, megabytes):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="disk-"))
+        self.prepare(megabytes)
         self.image = self.folder / "image"
         self.path = self.folder / "mounted"
         self.path.mkdir()
@@ -33,6 +34,9 @@ class Disk:
         subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=0", self.image], check=True)
         self.mounted = False
         self.mount()
+
+    def prepare(self, megabytes):
+        """The image may go anywhere."""
 
     def __enter__(self):
         return self
@@ -98,6 +102,41 @@ class Disk:
             yield handle
         finally:
             os.close(handle)
+
+
+class ThinDisk(Disk):
+    """A disk with less behind it than it says, as thinly provisioned ones have. While it is starved, what is written to
+    new blocks is lost: the next flush says so once, and the cache forgets that it was ever to be written.
+
+    With `dioread_lock`, for as ext4 comes it cannot be survived: after such an error it marks blocks that are written
+    again, and flushed with success, as never written, and they read as zeros after a power cut."""
+
+    mounted_before = False
+
+    def prepare(self, megabytes):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", self.folder], check=True)
+
+    def mount(self, options="loop"):
+        """What the file system holds by now has something behind it; its free blocks have not."""
+        if not self.mounted_before:
+            self.image.write_bytes(self.image.read_bytes())
+        super().mount(f"{options},dioread_lock")
+        if not self.mounted_before:
+            subprocess.run(["fstrim", self.path], check=True)
+        self.mounted_before = True
+
+    def __exit__(self, *_):
+        self.unmount()
+        subprocess.run(["umount", self.folder], check=True)
+        self.folder.rmdir()
+
+    def starve(self):
+        with open(self.folder / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(bytes(1 << 16)):
+                pass
+
+    def feed(self):
+        (self.folder / "filler").unlink()
 
 
 def strace(*injections, path=None, log="/dev/null"):

@@ -19,13 +19,14 @@ from ledger import Ledger, under_load
 from rig import Breach, Daemon, Place, until
 
 FILES, SILENT, HONEST = 64, 100, 100
-KILLED_WITHIN = 60
+KILLED_WITHIN = 5  # seconds
+MOST_TRIES = 40
 GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 LARGE = 900_000
 
 
 def run(long, report):
-    rounds = 20 if long else 1
+    rounds = 20 if long else 3
     slowest = max(out_of_files() for _ in range(rounds))
     report(f"{rounds} times {FILES} files and {SILENT} silent clients a door: all of {2 * HONEST} honest calls served, "
            f"the slowest in {slowest * 1000:.0f} ms")
@@ -34,16 +35,21 @@ def run(long, report):
     acknowledged = sum(suspended() for _ in range(rounds))
     report(f"{rounds} times suspended for a while: {acknowledged} acknowledged, 0 lost")
 
-    rounds = 30 if long else 2
-    acknowledged, refused, ends = map(sum, zip(*(out_of_addresses() for _ in range(rounds))))
-    if not refused + ends:
-        raise Breach("control: it was never short of address space")
-    report(f"{rounds} times out of address space: {acknowledged} acknowledged, {refused} refused, 0 lost; {ends} times it ended")
+    rounds = 30 if long else 3
+    outcomes = [out_of_addresses() for _ in range(rounds)]
+    while not any(refused or ended for _, refused, ended in outcomes):  # it may have had all that it needed
+        if len(outcomes) == MOST_TRIES:
+            raise Breach("control: it was never short of address space")
+        outcomes.append(out_of_addresses())
+    acknowledged, refused, ends = map(sum, zip(*outcomes))
+    report(f"{len(outcomes)} times out of address space: {acknowledged} acknowledged, {refused} refused, 0 lost; {ends} times it ended")
 
     if not os.access(GROUPS, os.W_OK):
         return report.cannot(f"killed for its memory: needs {GROUPS} (cgroup v1)")
-    acknowledged = sum(killed_for_its_memory() for _ in range(rounds))
-    report(f"{rounds} times killed by the kernel for its memory: {acknowledged} acknowledged, 0 lost")
+    acknowledged, killed = map(sum, zip(*(killed_for_its_memory() for _ in range(rounds))))
+    if not killed:
+        return report.cannot(f"killed for its memory: the kernel found room for it {rounds} times")
+    report(f"{killed} times killed by the kernel for its memory, of {rounds}: {acknowledged} acknowledged, 0 lost")
 
 
 def out_of_files():
@@ -71,8 +77,8 @@ def out_of_files():
 def suspended():
     ledger = Ledger()
     with Place() as place:
-        # Shorter than the pause, so that all that waits has waited too long when it goes on.
-        place.settings = {f"limits.{what}_timeout": "500ms" for what in ("head", "body", "idle", "write")}
+        # Shorter than the pause, so that all who wait between two requests have waited too long when it goes on.
+        place.settings = {f"limits.{what}_timeout": "500ms" for what in ("idle", "write")}
         with Daemon(place) as daemon:
             with under_load(daemon, ledger, size=9000):
                 time.sleep(random.uniform(0, 0.1))
@@ -90,7 +96,7 @@ def out_of_addresses():
     """Its address space may not grow any more: (acknowledged, refused, whether it ended)."""
     ledger = Ledger()
     with Place() as place, Daemon(place) as daemon:
-        with under_load(daemon, ledger, senders=12, size=LARGE, share=1):
+        with under_load(daemon, ledger, size=LARGE, share=1):
             time.sleep(0.1)
             resource.prlimit(daemon.pid, resource.RLIMIT_AS, (1 << 20, resource.RLIM_INFINITY))
             with contextlib.suppress(Breach):  # it may have all that it needs
@@ -107,29 +113,31 @@ def out_of_addresses():
 
 
 def killed_for_its_memory():
-    """The kernel's limit on the daemon's memory sinks until it has to kill it."""
+    """The kernel's limit on the daemon's memory sinks until it has to kill it: (acknowledged, whether it did)."""
     ledger = Ledger()
-    with memory_group() as group, Place() as place, Daemon(place) as daemon:
-        (group / "cgroup.procs").write_text(str(daemon.pid))
+    with memory_group() as (group, inside), Place() as place, Daemon(place, under=inside) as daemon:
         with under_load(daemon, ledger, senders=12, size=LARGE, share=1):
-            limit = 24 << 20
+            limit = 16 << 20
             while daemon.runs() and limit > 1 << 20:
                 with contextlib.suppress(OSError):  # so much is in use, and cannot be taken back
                     (group / "memory.limit_in_bytes").write_text(str(limit))
                 time.sleep(0.2)
                 limit = limit * 3 // 4
-            until("the kernel to kill it", KILLED_WITHIN, lambda: not daemon.runs())
-        if daemon.ended() != -signal.SIGKILL:
-            raise Breach("it was not the kernel that ended it")
+            with contextlib.suppress(Breach):  # it may get by with what there is
+                until("the kernel to kill it", KILLED_WITHIN, lambda: not daemon.runs())
+            killed = not daemon.runs()
+            if daemon.kill() != -signal.SIGKILL:
+                raise Breach("it was not the kernel that ended it")
         finish(place, ledger)
-    return len(ledger)
+    return len(ledger), killed
 
 
 @contextlib.contextmanager
 def memory_group():
+    """A group of processes, and words before a command that begins in it: what it has later is charged to the group."""
     group = GROUPS / f"waldo-faults-{random.randrange(1 << 60):x}"
     group.mkdir()
     try:
-        yield group
+        yield group, ("sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh")
     finally:
         group.rmdir()

@@ -1,4 +1,4 @@
-"""Power failures: what was acknowledged stands on the disk, not in a cache.
+"""Power failures: what was acknowledged stands on the disk, not in a cache, and behind nothing that the disk has lost.
 
 The controls must lose something, or the disk under these tests forgets too little to prove anything: with every flush
 made a no-op, and with the flushes of the WAL alone, which is `synchronous=NORMAL` between two checkpoints.
@@ -7,9 +7,10 @@ made a no-op, and with the flushes of the WAL alone, which is `synchronous=NORMA
 import random
 import time
 
-from disk import Disk, strace
+from disk import Disk, ThinDisk, strace
+from errors import back_again
 from ledger import Ledger, under_load
-from rig import Breach, Daemon, Place
+from rig import Breach, Daemon, Place, until
 from upkeep import back_up, erase
 
 MEGABYTES = 48
@@ -29,6 +30,10 @@ def run(long, report):
         every = random.randint(3, 9)
         acknowledged += survives(cut(failing=f"{FLUSHES}:error=EIO:when={FLUSHES_OF_A_START + every}+{every}"))
     report(f"{rounds} cuts after flushes that failed: {acknowledged} acknowledged, 0 lost")
+
+    rounds = 100 if long else 5
+    acknowledged = sum(survives(cut(before=lose_writes, disk=ThinDisk)) for _ in range(rounds))
+    report(f"{rounds} cuts after writes that the disk lost: {acknowledged} acknowledged, 0 lost")
 
     rounds = 30 if long else 2
     for _ in range(rounds):
@@ -50,14 +55,14 @@ def survives(outcome):
     return acknowledged
 
 
-def cut(failing=None, path=None, before=None):
+def cut(failing=None, path=None, before=None, disk=Disk):
     """One power failure under load: (acknowledged, the breach that was found afterwards)."""
     ledger = Ledger()
-    with Disk(MEGABYTES) as disk, Place(disk.data) as place:
+    with disk(MEGABYTES) as disk, Place(disk.data) as place:
         under = strace(failing, path=path and disk.data / path) if failing else ()
         daemon = Daemon(place, under=under)
         with under_load(daemon, ledger, size=9000):
-            check = before(daemon, ledger) if before else lambda: None
+            check = before(daemon, ledger, disk) if before else lambda: None
             time.sleep(random.uniform(0.02, 0.3))
             # An answer that comes while the file system is being shut down proves nothing: no machine sends any then.
             at_the_cut = ledger.copy()
@@ -70,6 +75,16 @@ def cut(failing=None, path=None, before=None):
         except Breach as breach:
             return len(at_the_cut), breach
     return len(at_the_cut), None
+
+
+def lose_writes(daemon, ledger, disk):
+    """What was lost must not stand before anything that is acknowledged later."""
+    refused = ledger.refused
+    disk.starve()
+    until("a flush that fails", 20, lambda: ledger.refused > refused)
+    disk.feed()
+    back_again(daemon, ledger)
+    return lambda: None
 
 
 def with_power_again(place, ledger):

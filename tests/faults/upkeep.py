@@ -9,7 +9,7 @@ import random
 from rig import HOOK, NO_ANSWER, Breach, until
 
 
-def back_up(daemon, ledger):
+def back_up(daemon, ledger, *_):
     """A backup that was reported done is whole, with all that was acknowledged before it began."""
     backup = daemon.place.data.parent / f"backup-{random.randrange(1 << 60):x}.db"
     known = ledger.last
@@ -25,8 +25,8 @@ def back_up(daemon, ledger):
     return check
 
 
-def erase(daemon, ledger):
-    """Of a customer who was reported erased nothing is left in any file."""
+def erase(daemon, ledger, *_):
+    """Of a customer who was reported erased nothing is left in any file, from that moment on."""
     name = f"gone-{random.randrange(1 << 60):x}"
     body = f'{{"event":"flag","customerId":"{name}","flag":true}}'
     try:
@@ -42,6 +42,7 @@ def erase(daemon, ledger):
             if name.encode() in file.read_bytes():
                 raise Breach(f"{file.name} still holds the erased {name}")
 
+    check()
     return check
 
 
