@@ -367,7 +367,6 @@ impl Writer {
             .and_then(|rows| projector.slice(rows, limits, &waiting));
         match sliced {
             Ok(projected) => {
-                self.points.projected.send_replace(projected);
                 let left = self.backlog();
                 self.unprojected = (left > 0).then(Unprojected::now);
                 if left <= MANY_EVENTS {
@@ -379,6 +378,8 @@ impl Writer {
                     health.halt = halt;
                     changed
                 });
+                // Last: who waits for this point finds no trouble that is over.
+                self.points.projected.send_replace(projected);
             }
             Err(error) => {
                 let reason = error.to_string();
