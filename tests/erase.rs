@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "erase/beside.rs"]
+mod beside;
 #[path = "erase/bytes.rs"]
 mod bytes;
 #[path = "erase/crash.rs"]

@@ -25,6 +25,7 @@ mod manifest;
 mod news;
 mod project;
 mod prune;
+mod raw;
 mod readers;
 mod requests;
 mod restore;
@@ -66,6 +67,7 @@ pub use stats::{Stats, StatsBucket};
 pub use step::{Step, Steps};
 
 use news::News;
+use raw::RawFile;
 use readers::Readers;
 use writer::{Command, Health};
 
@@ -336,6 +338,8 @@ struct Inner {
     backups: Arc<Backups>,
     /// Erasures go one after the other, for they share a list.
     erasing: tokio::sync::Mutex<()>,
+    /// The last of these fields: it is closed when no connection is open any more.
+    raw: Arc<RawFile>,
 }
 
 /// The store's thread and its lock on the directory; whoever opened the store stops it with this.
@@ -359,6 +363,7 @@ impl Store {
             .and_then(|()| erase::complete(&path, &mut |_, _| {}))
             .and_then(|()| maintain::begin_anew(&path))
             .map_err(|error| error.of_file(&path))?;
+        let raw = Arc::new(RawFile::open(&path)?);
         let queue = Arc::new(Queue::default());
         let (commands, receiver) = std::sync::mpsc::channel();
         let writer = writer::Writer::open(&path, options.clock, Arc::clone(&queue), receiver)
@@ -369,9 +374,14 @@ impl Store {
             .catching_up
             .store(behind > options.max_lag, Ordering::Release);
         let readers = Readers::open(&path)?;
+        let held = Arc::clone(&raw);
+        let work = move || {
+            writer.run();
+            drop(held);
+        };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || writer.run())
+            .spawn(work)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let inner = Inner {
             backups: Arc::new(Backups::of(&options.directory)),
@@ -383,6 +393,7 @@ impl Store {
             readers,
             news: News::default(),
             erasing: tokio::sync::Mutex::default(),
+            raw,
         };
         Ok((
             Self {

@@ -20,7 +20,7 @@ use super::erase::{self, Taken, Wanted};
 use super::project::{Halt, Projector, SliceLimits};
 use super::prune::{Pruned, take_out};
 use super::rows::int;
-use super::schema::BUSY_TIMEOUT;
+use super::schema::{BUSY_TIMEOUT, wal_path};
 use super::{Delivery, Points, Queue, StoreError};
 use crate::domain::{Chain, Seq, Source, Timestamp};
 
@@ -114,6 +114,7 @@ struct Open {
     disk: Disk,
     checkpointer: Checkpointer,
     head: Head,
+    wal: Identity,
 }
 
 /// Device and number of a file: what a name leads to.
@@ -468,7 +469,9 @@ impl Writer {
         if identity(&self.path)? != self.identity {
             return Err(StoreError::Replaced(self.path.clone()));
         }
-        if self.open.is_none() {
+        if let Some(open) = &mut self.open {
+            open.must_have_its_wal(&self.path)?;
+        } else {
             let mut disk = Disk::open(&self.path)?;
             truncate(disk.log()?)?;
             let mut open = Open::with(disk, &self.path)?;
@@ -616,11 +619,31 @@ impl Open {
             })?;
         let checkpointer = Checkpointer::start(path.to_owned())?;
         checkpointer.watch(log)?;
+        // The read above has made it if there was none.
+        let wal = identity(&wal_path(path))?;
         Ok(Self {
             disk,
             checkpointer,
             head,
+            wal,
         })
+    }
+
+    /// What is committed to a WAL without a name is lost with this process. So it is moved into the file while that can be
+    /// done, unless another program has begun a WAL of its own meanwhile, and the daemon starts again.
+    fn must_have_its_wal(&mut self, path: &Path) -> Result<(), StoreError> {
+        let wal = wal_path(path);
+        let is_unwritten = match identity(&wal) {
+            Ok(found) if found == self.wal => return Ok(()),
+            Ok(_) => std::fs::metadata(&wal).is_ok_and(|meta| meta.len() == 0),
+            Err(StoreError::Replaced(_)) => true,
+            Err(error) => return Err(error),
+        };
+        if is_unwritten {
+            self.checkpointer.stop();
+            truncate(self.disk.log()?)?;
+        }
+        Err(StoreError::Replaced(wal))
     }
 }
 

@@ -226,6 +226,23 @@ fn nothing_is_acknowledged_into_a_file_that_was_removed_or_replaced() {
     }
 }
 
+/// What others may clear away "because it is only a WAL" holds what was acknowledged last.
+#[test]
+fn a_wal_that_was_removed_ends_the_daemon_and_loses_nothing() {
+    let mut daemon = Daemon::start();
+    let last = daemon.deliver(onboard("before", "REVIEW", "PASSED"));
+    for ending in ["-wal", "-shm"] {
+        fs::remove_file(daemon.data().join(format!("waldo-syncd.db{ending}"))).unwrap();
+    }
+    let answer = daemon.post(onboard("after", "REVIEW", "PASSED"));
+    assert_eq!(answer.status, 503);
+    assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
+    assert!(daemon.log().contains("waldo-syncd.db-wal was removed"));
+    daemon.start_again();
+    assert_eq!(daemon.event(last)["customerId"], "before");
+    daemon.place().cli(&["check"]).assert_code(0);
+}
+
 /// A body over a small limit would fit whole into what is kept of it, and must not pass for one that was taken.
 #[test]
 fn refused_body_is_quarantined_also_under_a_very_small_limit() {

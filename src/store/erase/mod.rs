@@ -13,6 +13,7 @@ mod search;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use super::erased::{ERASED_FILE, Entry, ErasedEvent, ErasedList, HashedId, Stage};
 use super::maintain::{self, Progress};
 use super::project::Projector;
+use super::raw::RawFile;
 use super::rows::{int, load_customer, seq};
 use super::schema::{self, DirectoryLock, FILE_NAME, Role, connect};
 use super::writer::Command;
@@ -107,7 +109,7 @@ impl Store {
             seq: head_seq,
             value: head,
         } = self.head().await?;
-        let path = inner.path.clone();
+        let inner = Arc::clone(&self.inner);
         blocking(move || {
             if let Err(StoreError::Conflict(_)) | Ok(None) = &result {
                 list.note(Entry {
@@ -124,7 +126,7 @@ impl Store {
                 ..begun.clone()
             })?;
             let mentioned_in = mentions.of_others(&taken);
-            let searched_clean = is_clean(&path, &taken, &mentioned_in)?;
+            let searched_clean = is_clean(&inner.path, &inner.raw, &taken, &mentioned_in)?;
             Ok(Some(Certificate {
                 customer: begun.id,
                 erased_at: at,
@@ -210,6 +212,7 @@ pub fn erase_file(
     maintain::sweep(directory);
     let path = directory.join(FILE_NAME);
     schema::prepare(&path)?;
+    let raw = RawFile::open(&path)?;
     maintain::renew_projections(&path)?;
     complete(&path, progress)?;
     catch_up(&path, progress)?;
@@ -221,7 +224,7 @@ pub fn erase_file(
     let nothing = Taken::of_id(customer_id);
     if !known {
         let erased = list.names(customer_id);
-        if !erased || is_clean(&path, &nothing, &mentions.tied)? != Some(false) {
+        if !erased || is_clean(&path, &raw, &nothing, &mentions.tied)? != Some(false) {
             return Ok(None);
         }
     }
@@ -236,14 +239,14 @@ pub fn erase_file(
     let taken = take_out_of_file(&path, &wanted, progress)?;
     let taken = taken.unwrap_or(nothing);
     let mentioned_in = mentions.of_others(&taken);
-    let mut searched_clean = is_clean(&path, &taken, &mentioned_in)?;
+    let mut searched_clean = is_clean(&path, &raw, &taken, &mentioned_in)?;
     if searched_clean == Some(false) {
         // Pages written before everything that is taken out was overwritten may hold remains between their rows.
         let connection = connect(&path, Role::Append)?;
         connection.execute_batch("VACUUM")?;
         super::checkpoint::truncate(&connection)?;
         drop(connection);
-        searched_clean = is_clean(&path, &taken, &mentioned_in)?;
+        searched_clean = is_clean(&path, &raw, &taken, &mentioned_in)?;
     }
     list.note(Entry {
         state: Stage::Done,

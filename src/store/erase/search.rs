@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -11,6 +11,7 @@ use super::{LEAST_SEARCHED, Taken};
 use crate::domain::Seq;
 use crate::store::StoreError;
 use crate::store::maintain::Progress;
+use crate::store::raw::RawFile;
 use crate::store::rows::{int, load_customer, seq, uint};
 use crate::store::schema;
 
@@ -135,33 +136,32 @@ fn position(text: &[u8], word: &[u8]) -> Option<usize> {
 /// Whether neither file nor WAL holds the bytes of the ids; `None` where that would say nothing.
 pub fn is_clean(
     path: &Path,
+    raw: &RawFile,
     taken: &Taken,
     mentioned_in: &[Seq],
 ) -> Result<Option<bool>, StoreError> {
     if taken.ids.is_empty() || !mentioned_in.is_empty() {
         return Ok(None);
     }
-    for file in [path.to_owned(), schema::wal_path(path)] {
-        if holds(&file, &taken.ids).map_err(|source| StoreError::File { path: file, source })? {
-            return Ok(Some(false));
-        }
-    }
-    Ok(Some(true))
+    let failed = |source| StoreError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let in_file = holds(raw.bytes(), &taken.ids).map_err(failed)?;
+    let in_wal = || match File::open(schema::wal_path(path)) {
+        Ok(wal) => holds(wal, &taken.ids),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    Ok(Some(!in_file && !in_wal().map_err(failed)?))
 }
 
-fn holds(path: &Path, ids: &[String]) -> std::io::Result<bool> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
+fn holds(mut bytes: impl Read, ids: &[String]) -> io::Result<bool> {
     let longest = ids.iter().map(String::len).max().unwrap_or(0);
     let mut window = Vec::with_capacity(SEARCH_BYTES + longest);
     loop {
-        let read = (&mut file)
-            .take(SEARCH_BYTES as u64)
-            .read_to_end(&mut window)?;
-        if read == 0 {
+        let mut part = bytes.by_ref().take(SEARCH_BYTES as u64);
+        if part.read_to_end(&mut window)? == 0 {
             return Ok(false);
         }
         if ids
