@@ -241,11 +241,10 @@ fn serve_alone_says_who_does_it() {
         format!("[gateway]\nlisten = \"127.0.0.1:0\"\n[waldo]\n{CREDENTIALS}")
     });
     assert!(daemon.doors()["gateway"].is_null());
-    assert!(
-        daemon.log().contains("waldo-syncd outbound"),
-        "{}",
-        daemon.log()
-    );
+    // The ready file may be there a moment before the line.
+    poll("the line that says who", EXIT_LIMIT, || {
+        daemon.log().contains("waldo-syncd outbound").then_some(())
+    });
     assert!(
         !daemon.log().contains("does not do it yet"),
         "{}",
