@@ -4,6 +4,10 @@
 //! An id stands there as HMAC-SHA256 under a random salt that is the list's own. Whoever has the list can find out
 //! whether an id that they know stands in it; they cannot read the ids from it, unless they can guess them. Lines are
 //! only ever appended, each synced before the next thing is done.
+//!
+//! Each line has a check under the salt, over itself and the check of the line before: an altered salt would let nobody's id
+//! be found any more, and a restore would bring everybody back. A changed, missing or moved line is noticed; a list that
+//! lacks its last lines is not, nor what somebody does on purpose who can read the salt and write the file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -70,12 +74,22 @@ struct Head {
     salt: String,
 }
 
+/// A line as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Line<T> {
+    #[serde(flatten)]
+    said: T,
+    check: String,
+}
+
 /// The list as it stands on the disk.
 #[derive(Debug)]
 pub struct ErasedList {
     path: PathBuf,
     salt: Vec<u8>,
     entries: Vec<Entry>,
+    /// The check of the last line; none for a list without any.
+    check: String,
     /// Bytes of whole lines; what a crash left behind them is cut off before the next is written.
     length: u64,
 }
@@ -95,40 +109,75 @@ impl ErasedList {
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |end| end + 1);
-        let mut lines = text
+        let lines = text
             .get(..whole)
             .unwrap_or_default()
             .split(|byte| *byte == b'\n');
-        let broken = || StoreError::Corrupt(format!("{} has a broken line", path.display()));
-        let first = lines.next().filter(|line| !line.is_empty());
-        let salt = match first {
-            Some(line) => {
-                let head: Head = serde_json::from_slice(line).map_err(|_| broken())?;
-                hex::decode(head.salt).map_err(|_| broken())?
-            }
-            None => Vec::new(),
-        };
-        let entries = lines
-            .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_slice(line).map_err(|_| broken()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
+        let mut list = Self {
             path: path.to_owned(),
-            salt,
-            entries,
+            salt: Vec::new(),
+            entries: Vec::new(),
+            check: String::new(),
             length: whole as u64,
-        })
+        };
+        let mut lines = lines.filter(|line| !line.is_empty());
+        if let Some(first) = lines.next() {
+            let line: Line<Head> = list.parse(first)?;
+            list.salt = hex::decode(&line.said.salt).map_err(|_| list.broken())?;
+            list.follow(&line)?;
+        }
+        for text in lines {
+            let line: Line<Entry> = list.parse(text)?;
+            list.follow(&line)?;
+            list.entries.push(line.said);
+        }
+        Ok(list)
+    }
+
+    fn parse<T: for<'de> Deserialize<'de>>(&self, line: &[u8]) -> Result<T, StoreError> {
+        serde_json::from_slice(line).map_err(|_| self.broken())
+    }
+
+    fn broken(&self) -> StoreError {
+        StoreError::Corrupt(format!(
+            "{} has a broken line or lacks one",
+            self.path.display()
+        ))
+    }
+
+    /// Goes on to a line, which must be as it was written.
+    fn follow<T: Serialize>(&mut self, line: &Line<T>) -> Result<(), StoreError> {
+        if self.check_of(&line.said)? != line.check {
+            return Err(self.broken());
+        }
+        self.check.clone_from(&line.check);
+        Ok(())
+    }
+
+    /// The check of what a next line says.
+    fn check_of(&self, said: &impl Serialize) -> Result<String, StoreError> {
+        let said =
+            serde_json::to_string(said).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        self.keyed(&[self.check.as_bytes(), said.as_bytes()])
+            .ok_or_else(|| StoreError::Corrupt("the list has no salt".to_owned()))
+    }
+
+    /// HMAC-SHA256 under the salt; `None` without one.
+    fn keyed(&self, parts: &[&[u8]]) -> Option<String> {
+        if self.salt.is_empty() {
+            return None;
+        }
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.salt).ok()?;
+        for part in parts {
+            mac.update(part);
+        }
+        Some(hex::encode(mac.finalize().into_bytes()))
     }
 
     /// An id as the list has it; `None` for a list without any line.
     #[must_use]
     pub fn hash(&self, id: &str) -> Option<HashedId> {
-        if self.salt.is_empty() {
-            return None;
-        }
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.salt).ok()?;
-        mac.update(id.as_bytes());
-        Some(HashedId(hex::encode(mac.finalize().into_bytes())))
+        self.keyed(&[id.as_bytes()]).map(HashedId)
     }
 
     /// Whether somebody of this id was erased.
@@ -168,10 +217,14 @@ impl ErasedList {
                     io::Error::other(format!("no randomness: {error}")),
                 )
             })?;
-            self.add(&Head {
-                salt: hex::encode(salt),
-            })?;
             self.salt = salt.to_vec();
+            let head = Head {
+                salt: hex::encode(salt),
+            };
+            if let Err(error) = self.add(head) {
+                self.salt.clear();
+                return Err(error);
+            }
         }
         let id = self
             .hash(id)
@@ -191,14 +244,16 @@ impl ErasedList {
     /// # Errors
     /// When it cannot be written to the disk.
     pub fn note(&mut self, entry: Entry) -> Result<(), StoreError> {
-        self.add(&entry)?;
+        self.add(entry.clone())?;
         self.entries.push(entry);
         Ok(())
     }
 
-    fn add(&mut self, line: &impl Serialize) -> Result<(), StoreError> {
+    fn add(&mut self, said: impl Serialize) -> Result<(), StoreError> {
+        let check = self.check_of(&said)?;
+        let line = Line { said, check };
         let mut text =
-            serde_json::to_string(line).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            serde_json::to_string(&line).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         text.push('\n');
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new()
@@ -217,6 +272,7 @@ impl ErasedList {
         };
         write().map_err(|source| failed(&self.path, source))?;
         self.length += text.len() as u64;
+        self.check = line.check;
         Ok(())
     }
 }
@@ -252,6 +308,36 @@ mod tests {
         assert_eq!(list.pending().count(), 0);
         assert_eq!(list.standing().collect::<Vec<_>>(), [&done]);
         assert_eq!(list.hash("c"), Some(done.id));
+    }
+
+    #[test]
+    fn whatever_is_altered_in_the_list_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ERASED_FILE);
+        let mut list = ErasedList::read(&path).unwrap();
+        for (id, at) in [("c", 5), ("d", 6)] {
+            let begun = list.begin(id, Timestamp(at)).unwrap();
+            let state = Stage::Done;
+            list.note(Entry { state, ..begun }).unwrap();
+        }
+        let good = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(ErasedList::read(&path).unwrap().standing().count(), 2);
+        let lines: Vec<_> = good.lines().collect();
+        for gone in 0..lines.len() - 1 {
+            let mut left = lines.clone();
+            left.remove(gone);
+            std::fs::write(&path, left.join("\n") + "\n").unwrap();
+            assert!(ErasedList::read(&path).is_err(), "without line {gone}");
+        }
+        // Any one hex digit or digit of a time, the salt's among them.
+        for (at, byte) in good.bytes().enumerate() {
+            if byte.is_ascii_digit() {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] = if byte == b'1' { b'2' } else { b'1' };
+                std::fs::write(&path, bytes).unwrap();
+                assert!(ErasedList::read(&path).is_err(), "byte {at}");
+            }
+        }
     }
 
     #[test]

@@ -699,3 +699,4 @@ impl Queue {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
+mod objects;

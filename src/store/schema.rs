@@ -152,6 +152,16 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
     recognise(&connection, path)
 }
 
+/// The present schema with nothing in it, to be compared with.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn in_memory() -> Result<Connection, StoreError> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
 fn tables(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?)
 }

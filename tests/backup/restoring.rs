@@ -131,7 +131,7 @@ fn what_is_not_a_good_backup_is_refused_and_changes_nothing() {
     };
     let mut newer = good.clone();
     newer[60..64].copy_from_slice(&2_i32.to_be_bytes());
-    let cases: Vec<(&str, Vec<u8>, bool, &str)> = vec![
+    let mut cases: Vec<(&str, Vec<u8>, bool, &str)> = vec![
         ("truncated", good[..good.len() - 4096].to_vec(), true, ""),
         (
             "half a page gone",
@@ -164,6 +164,17 @@ fn what_is_not_a_good_backup_is_refused_and_changes_nothing() {
             "SHA-256",
         ),
     ];
+    let spied = daemon.place().file("spied.db", &good);
+    rusqlite::Connection::open(&spied)
+        .unwrap()
+        .execute_batch("CREATE TRIGGER spy AFTER INSERT ON log BEGIN SELECT 1; END")
+        .unwrap();
+    cases.push((
+        "a trigger of others",
+        fs::read(&spied).unwrap(),
+        true,
+        "spy",
+    ));
     for (what, bytes, also_alone, why) in cases {
         for beside in [true, false] {
             if !beside && !also_alone {

@@ -4,7 +4,25 @@ use waldo_syncd::domain::{Chain, Digest, Seq, Timestamp};
 
 use super::*;
 
-const UNLOCK: &str = "DROP TRIGGER log_keeps_its_rows; DROP TRIGGER log_keeps_what_happened;";
+/// Changes what the triggers of the log refuse, and leaves them behind as they were.
+fn unlocked(connection: &Connection, change: impl FnOnce(&Connection)) {
+    let triggers = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'";
+    let triggers: Vec<(String, String)> = connection
+        .prepare(triggers)
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    for (name, _) in &triggers {
+        let drop = format!("DROP TRIGGER {name}");
+        connection.execute_batch(&drop).unwrap();
+    }
+    change(connection);
+    for (_, sql) in &triggers {
+        connection.execute_batch(sql).unwrap();
+    }
+}
 /// Room for one more event before the fifth.
 const SHIFT: &str =
     "UPDATE log SET seq = -seq WHERE seq >= 5; UPDATE log SET seq = 1 - seq WHERE seq < 0;";
@@ -14,8 +32,7 @@ const SHIFT: &str =
 fn assert_named(daemon: &Daemon, tamper: impl FnOnce(&Connection), named: &[&str]) {
     let place = copied(daemon);
     let connection = Connection::open(place.data().join(FILE)).unwrap();
-    connection.execute_batch(UNLOCK).unwrap();
-    tamper(&connection);
+    unlocked(&connection, tamper);
     drop(connection);
     let run = place.cli(&["check", "--json"]);
     run.assert_code(1);
@@ -246,9 +263,7 @@ fn noted_head_finds_a_cut_log() {
     let whole = head(daemon.place());
     let place = copied(&daemon);
     let connection = Connection::open(place.data().join(FILE)).unwrap();
-    connection
-        .execute_batch(&format!("{UNLOCK} {CUT}"))
-        .unwrap();
+    unlocked(&connection, sql(CUT));
     drop(connection);
     let cut = head(&place);
     assert_ne!(cut, whole);
@@ -277,25 +292,52 @@ fn noted_head_finds_a_log_that_was_wholly_rewritten() {
     let whole = head(daemon.place());
     let place = copied(&daemon);
     let connection = Connection::open(place.data().join(FILE)).unwrap();
-    connection.execute_batch(UNLOCK).unwrap();
     let mut chain = Chain::GENESIS;
-    for seq in 1..=last {
-        let (at, digest) = connection
-            .query_row(
-                "SELECT received_at + 1, digest FROM log WHERE seq = ?1",
-                [seq as i64],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .unwrap();
-        chain = chain.link(Seq(seq), Timestamp(at), &Digest(digest));
-        let sql = "UPDATE log SET received_at = ?2, chain = ?3 WHERE seq = ?1";
-        connection
-            .execute(sql, params![seq as i64, at, chain.0])
-            .unwrap();
-    }
+    unlocked(&connection, |connection| {
+        for seq in 1..=last {
+            let (at, digest) = connection
+                .query_row(
+                    "SELECT received_at + 1, digest FROM log WHERE seq = ?1",
+                    [seq as i64],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .unwrap();
+            chain = chain.link(Seq(seq), Timestamp(at), &Digest(digest));
+            let sql = "UPDATE log SET received_at = ?2, chain = ?3 WHERE seq = ?1";
+            connection
+                .execute(sql, params![seq as i64, at, chain.0])
+                .unwrap();
+        }
+    });
     drop(connection);
     assert_eq!(head(&place), chain.to_string());
     place.cli(&["check", "--head", &whole]).assert_code(1);
+}
+
+/// What others put into the file could act in our tables, also in a backup of it.
+#[test]
+fn what_is_none_of_ours_is_named() {
+    let (daemon, _) = stopped();
+    let place = copied(&daemon);
+    let connection = Connection::open(place.data().join(FILE)).unwrap();
+    connection
+        .execute_batch("CREATE TABLE theirs (a); CREATE INDEX their_index ON theirs (a + 1)")
+        .unwrap();
+    place.cli(&["check"]).assert_code(0);
+    connection
+        .execute_batch(
+            "CREATE TRIGGER spy AFTER INSERT ON log BEGIN INSERT INTO theirs VALUES (1); END",
+        )
+        .unwrap();
+    drop(connection);
+    let run = place.cli(&["check"]);
+    run.assert_code(1);
+    assert!(run.stderr.contains("trigger spy on log"), "{}", run.stderr);
+    let into = place.path().join("backup.db");
+    let run = place.cli(&["backup", into.to_str().unwrap()]);
+    run.assert_code(1);
+    assert!(run.stderr.contains("trigger spy on log"), "{}", run.stderr);
+    assert!(!into.exists());
 }
 
 #[test]

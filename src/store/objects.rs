@@ -1,0 +1,145 @@
+//! What stands in a file's schema beside or instead of what schema.sql makes.
+//!
+//! A trigger of somebody else's would run in the middle of our writes, and a view or a virtual table under one of our names
+//! runs whatever it is made of. Plain tables that others keep in the file, and the indexes on those, do nothing by
+//! themselves and are left alone.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+use super::schema;
+
+/// An object by its kind and its name.
+type Name = (String, String);
+
+/// The table that it belongs to, and its definition without comments and line breaks; indexes that SQLite makes by itself
+/// have none.
+type Definition = (String, Option<String>);
+
+/// What is not as schema.sql has it, one line each.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where a table of ours is none or another one, so that nothing can be read from it; else when the
+/// file cannot be read.
+pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let ours = objects(&schema::in_memory()?)?;
+    let found = objects(connection)?;
+    let mut faults = Vec::new();
+    for (name, definition) in &ours {
+        let fault = match found.get(name) {
+            Some(same) if same == definition => continue,
+            Some(_) => format!("the {} {} is another than ours", name.0, name.1),
+            None => format!("the {} {} is missing", name.0, name.1),
+        };
+        if name.0 == "table" {
+            return Err(StoreError::Corrupt(fault));
+        }
+        faults.push(fault);
+    }
+    let foreign = found.iter().filter(|(name, _)| !ours.contains_key(*name));
+    for ((kind, name), (table, definition)) in foreign {
+        let is_of_ours = ours.contains_key(&("table".to_owned(), table.clone()));
+        let is_passive = match kind.as_str() {
+            "table" => !definition.as_ref().is_some_and(|text| is_virtual(text)),
+            "index" => !is_of_ours,
+            _ => false,
+        };
+        if !is_passive {
+            faults.push(format!(
+                "the {kind} {name} on {table} is none of ours; DROP {} takes it out",
+                kind.to_uppercase()
+            ));
+        }
+    }
+    Ok(faults)
+}
+
+fn is_virtual(definition: &str) -> bool {
+    let kind = definition.split(' ').nth(1);
+    kind.is_some_and(|word| word.eq_ignore_ascii_case("virtual"))
+}
+
+fn objects(connection: &Connection) -> Result<BTreeMap<Name, Definition>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
+    let objects = statement.query_map([], |row| {
+        let definition: Option<String> = row.get(3)?;
+        let definition = definition.map(|text| without_comments(&text));
+        Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, definition)))
+    })?;
+    Ok(objects.collect::<Result<_, _>>()?)
+}
+
+/// Comments of schema.sql stand in the file as they were when it was made, and may be put better later.
+fn without_comments(definition: &str) -> String {
+    let code = definition
+        .lines()
+        .map(|line| line.split_once("--").map_or(line, |(code, _)| code));
+    let words: Vec<_> = code.flat_map(str::split_whitespace).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_after(change: &str) -> Result<Vec<String>, StoreError> {
+        let connection = schema::in_memory().unwrap();
+        connection.execute_batch(change).unwrap();
+        faults(&connection)
+    }
+
+    #[test]
+    fn a_virtual_table_is_told_from_a_plain_one() {
+        assert!(is_virtual("CREATE VIRTUAL TABLE f USING fts5 (a)"));
+        assert!(!is_virtual("CREATE TABLE virtual (a)"));
+    }
+
+    #[test]
+    fn what_could_act_in_our_tables_is_a_fault_and_what_only_lies_there_is_none() {
+        for harmless in [
+            "",
+            "CREATE TABLE theirs (a); CREATE INDEX their_index ON theirs (a)",
+            "ANALYZE",
+        ] {
+            assert_eq!(faults_after(harmless).unwrap(), [""; 0], "{harmless}");
+        }
+        for (change, named) in [
+            (
+                "CREATE TRIGGER t AFTER INSERT ON log BEGIN SELECT 1; END",
+                "trigger t on log",
+            ),
+            (
+                "CREATE TABLE theirs (a); CREATE TRIGGER t DELETE ON theirs BEGIN SELECT 1; END",
+                "trigger t on theirs",
+            ),
+            ("CREATE VIEW v AS SELECT * FROM log", "view v"),
+            ("CREATE INDEX i ON log (digest)", "index i on log"),
+            (
+                "DROP TRIGGER log_keeps_its_rows",
+                "trigger log_keeps_its_rows is missing",
+            ),
+            (
+                "DROP TRIGGER log_keeps_its_rows; CREATE TRIGGER log_keeps_its_rows BEFORE DELETE ON log BEGIN SELECT 1; END",
+                "trigger log_keeps_its_rows is another",
+            ),
+            ("DROP INDEX requests_open", "index requests_open is missing"),
+        ] {
+            let faults = faults_after(change).unwrap();
+            assert!(
+                faults.iter().any(|fault| fault.contains(named)),
+                "{change}: {faults:?}"
+            );
+        }
+        for change in [
+            "ALTER TABLE customers ADD COLUMN more TEXT",
+            "DROP TABLE minutes",
+            "DROP TABLE minutes; CREATE VIEW minutes AS SELECT 1",
+        ] {
+            let error = faults_after(change).unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt(_)), "{change}: {error}");
+        }
+    }
+}
