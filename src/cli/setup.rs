@@ -325,7 +325,8 @@ fn webhook_url_of(base: &str, secret: &Secret) -> Result<String, CliError> {
     ))
 }
 
-fn check_base(base: &str) -> Result<(), CliError> {
+/// Whether a text is an outside name.
+pub(super) fn check_base(base: &str) -> Result<(), CliError> {
     let uri = base.parse::<http::Uri>().ok();
     let good = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("https" | "http"))

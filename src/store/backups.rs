@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::backup::{BackupError, Job};
 use super::leash::Leash;
-use super::manifest::Backup;
+use super::manifest::{Backup, last_backup};
 use super::{Store, StoreError};
 
 /// How long a stop waits for a backup to notice it.
@@ -32,7 +32,7 @@ struct State {
 impl Backups {
     /// Finds out about the last backup of the database in a directory.
     pub(super) fn of(directory: &Path) -> Self {
-        let last = Backup::last(directory).unwrap_or_else(|error| {
+        let last = last_backup(directory).unwrap_or_else(|error| {
             log::warn!("what was noted of the last backup cannot be read: {error}");
             None
         });

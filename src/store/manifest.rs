@@ -116,15 +116,18 @@ impl Manifest {
 }
 
 impl Backup {
-    /// The last backup of the database in a directory, as it was noted there.
-    pub(super) fn last(directory: &Path) -> io::Result<Option<Self>> {
-        read(&directory.join(LAST_FILE))
-    }
-
     /// Notes this as the last one.
     pub(super) fn note(&self, directory: &Path) -> io::Result<()> {
         write_whole(&directory.join(LAST_FILE), self)
     }
+}
+
+/// The last backup of the database in a directory, as it was noted there.
+///
+/// # Errors
+/// When the note cannot be read.
+pub fn last_backup(directory: &Path) -> io::Result<Option<Backup>> {
+    read(&directory.join(LAST_FILE))
 }
 
 /// Removes what is older than the newest `keep` verified backups of a directory, of names that the daemon gives only,

@@ -23,6 +23,7 @@ mod lists;
 mod maintain;
 mod manifest;
 mod news;
+mod objects;
 mod project;
 mod prune;
 mod raw;
@@ -58,7 +59,7 @@ pub use export::{Exported, Exports, export_file, newest_event};
 pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
 pub use maintain::{Difference, Progress, rebuild_file};
-pub use manifest::{Backup, Manifest, folder_of, keep_newest, newest_in, sync_folder};
+pub use manifest::{Backup, Manifest, folder_of, keep_newest, last_backup, newest_in, sync_folder};
 pub use prune::{Pruned, prune_file};
 pub use requests::{RequestFilter, RequestRow};
 pub use restore::{RestoreError, Restored, restore_file};
@@ -699,4 +700,3 @@ impl Queue {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
-mod objects;

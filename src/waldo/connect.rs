@@ -34,12 +34,10 @@ enum Way {
 impl Connector {
     pub(super) fn new(
         scheme: &Scheme,
-        host: &str,
+        any_address: bool,
         within: Duration,
     ) -> Result<Self, UpstreamError> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver {
-            any_address: host.eq_ignore_ascii_case("localhost"),
-        });
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { any_address });
         tcp.set_connect_timeout(Some(within));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
@@ -91,7 +89,7 @@ impl Service<Uri> for Connector {
 /// Looks a name up, and passes over addresses that are not of the internet. Addresses in the URL never come here.
 #[derive(Clone, Debug)]
 struct Resolver {
-    /// `localhost` was configured, so this machine is what is meant.
+    /// A host of one's own is meant, be it this machine.
     any_address: bool,
 }
 

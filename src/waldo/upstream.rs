@@ -127,18 +127,31 @@ struct Away {
 }
 
 impl Upstream {
-    /// The way to the host of `api_url`.
+    /// The way to the host of `api_url`, which must be on the internet unless it is an address or `localhost`.
     ///
     /// # Errors
     /// When it is no URL, or HTTPS has no certificates to trust.
     pub fn new(api_url: &str, times: Times) -> Result<Self, UpstreamError> {
+        Self::with(api_url, times, false)
+    }
+
+    /// The way to a host of one's own, wherever its name leads.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn to_any_address(url: &str, times: Times) -> Result<Self, UpstreamError> {
+        Self::with(url, times, true)
+    }
+
+    fn with(api_url: &str, times: Times, any_address: bool) -> Result<Self, UpstreamError> {
         let no_url = || UpstreamError::Url(api_url.to_owned());
         let parts = api_url.parse::<Uri>().map_err(|_| no_url())?.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(no_url());
         };
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| no_url())?;
-        let connector = Connector::new(&scheme, authority.host(), times.connect)?;
+        let any_address = any_address || authority.host().eq_ignore_ascii_case("localhost");
+        let connector = Connector::new(&scheme, any_address, times.connect)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_CONNECTION_FOR)
             .pool_timer(TokioTimer::new())

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -102,9 +102,17 @@ fn a_broken_configuration_is_told() {
     assert_eq!(findings.len(), 1);
 }
 
+/// Has the note of the last backup say another time, as if it had been made then.
+fn made_hours_ago(note: &Path, hours: i64) {
+    let mut noted: Value = serde_json::from_slice(&fs::read(note).unwrap()).unwrap();
+    let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    noted["at"] = then.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string().into();
+    fs::write(note, noted.to_string()).unwrap();
+}
+
 #[test]
 fn backups_that_are_late_are_a_problem() {
-    let daemon = Daemon::start();
+    let mut daemon = Daemon::start();
     let folder = daemon.place().path().join("backups");
     fs::create_dir(&folder).unwrap();
     let config = daemon.place().file(
@@ -112,16 +120,65 @@ fn backups_that_are_late_are_a_problem() {
         format!("[backup]\ndir = \"{}\"\nevery = \"1h\"\n", folder.display()),
     );
     let config = ["--config", config.to_str().unwrap()];
-    let backup = || {
-        let (_, findings) = doctor(daemon.place(), &config);
+    let backup = |daemon: &Daemon, arguments: &[&str]| {
+        let (_, findings) = doctor(daemon.place(), arguments);
         levels(&findings, "backup")
     };
-    assert_eq!(backup(), ["warning"]);
-    let file = fs::File::create(folder.join("waldo-syncd.db")).unwrap();
-    assert_eq!(backup(), ["ok"]);
-    let old = SystemTime::now() - Duration::from_secs(3 * 3600);
-    file.set_modified(old).unwrap();
-    assert_eq!(backup(), ["problem"]);
+    assert_eq!(backup(&daemon, &config), ["warning"]);
+    // What has no manifest was not checked, whatever its name.
+    fs::write(folder.join("waldo-syncd-20261124T030000Z.db"), "no backup").unwrap();
+    assert_eq!(backup(&daemon, &config), ["warning"]);
+    let run = daemon
+        .place()
+        .cli(&["backup", folder.to_str().unwrap(), "--json"]);
+    run.assert_code(0);
+    let path = run.json_lines()[0]["path"].as_str().unwrap().to_owned();
+    assert_eq!(backup(&daemon, &config), ["ok"]);
+    // Also where it is made from outside and no directory is configured.
+    assert_eq!(backup(&daemon, &[]), ["ok"]);
+    daemon.stop();
+    let note = daemon.data().join("last-backup.json");
+    fs::rename(&path, daemon.place().path().join("elsewhere.db")).unwrap();
+    assert_eq!(backup(&daemon, &[]), ["warning"], "it is gone");
+    made_hours_ago(&note, 3);
+    assert_eq!(backup(&daemon, &config), ["problem"]);
+    made_hours_ago(&note, 50);
+    assert_eq!(backup(&daemon, &[]), ["warning"], "no timer is seen to run");
+}
+
+#[test]
+fn what_the_proxy_passes_on_is_asked_only_where_its_name_is_given() {
+    let daemon = Daemon::start();
+    let base = |door: &str| format!("http://{}", daemon.address(door));
+    let (_, findings) = doctor(daemon.place(), &[]);
+    assert_eq!(levels(&findings, "proxy"), Vec::<String>::new());
+    // Without TLS in both cases. A proxy that passes on what it should,
+    let (run, findings) = doctor(daemon.place(), &["--public", &base("ingest")]);
+    assert_eq!(
+        levels(&findings, "proxy"),
+        ["problem", "ok", "ok"],
+        "{}",
+        run.stdout
+    );
+    // and one that leads to the wrong door.
+    let (run, findings) = doctor(daemon.place(), &["--public", &base("query")]);
+    assert_eq!(levels(&findings, "proxy"), ["problem"; 3], "{}", run.stdout);
+    assert!(
+        run.stdout.contains("reads every customer"),
+        "{}",
+        run.stdout
+    );
+    let before = daemon.get("/v1/stats").json();
+    assert_eq!(before["events"]["total"], 0, "nothing was posted");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = format!("https://{}", free.local_addr().unwrap());
+    drop(free);
+    let (run, findings) = doctor(daemon.place(), &["--public", &gone]);
+    assert_eq!(levels(&findings, "proxy"), ["problem"], "{}", run.stdout);
+    daemon
+        .place()
+        .cli(&["doctor", "--public", "hooks"])
+        .assert_code(2);
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! Secrets and credentials: whether they are there and can be read.
+
+use std::path::Path;
+
+use super::findings::Findings;
+use crate::cli::Context;
+use crate::config::Loaded;
+
+pub(super) fn look(context: &Context, loaded: &Loaded, directory: &Path, findings: &mut Findings) {
+    const CHECK: &str = "secret";
+    let (config, environment) = (&loaded.config, &context.environment);
+    let mut warnings = Vec::new();
+    match config
+        .ingest
+        .webhook_secrets(environment, directory, &mut warnings)
+    {
+        Ok(Some(known)) => {
+            let number = known.all().count();
+            findings.ok(CHECK, format!("{number} webhook secrets are valid"));
+        }
+        Ok(None) => findings.warn(
+            CHECK,
+            "there is no webhook secret yet",
+            "`waldo-syncd serve` or `waldo-syncd init` makes one",
+        ),
+        Err(error) => findings.problem(CHECK, error.to_string(), "webhooks are refused without it"),
+    }
+    if let Err(error) = config.ingest.hmac_key(environment, &mut warnings) {
+        findings.problem(CHECK, error.to_string(), "signatures cannot be checked");
+    }
+    if let Err(error) = config.query.token(environment, &mut warnings) {
+        findings.problem(CHECK, error.to_string(), "readers cannot be told apart");
+    }
+    match config.waldo.credentials(environment, &mut warnings) {
+        Ok(Some(_)) => findings.ok("credentials", "Waldo's API key and client secret are there"),
+        Ok(None) => findings.warn(
+            "credentials",
+            "there are none for Waldo's API, so lost webhooks are not asked for",
+            "[waldo] api_key_file and client_secret_file, for `waldo-syncd outbound`",
+        ),
+        Err(error) => findings.problem("credentials", error.to_string(), ""),
+    }
+    for warning in warnings {
+        findings.warn(CHECK, warning, "");
+    }
+}
