@@ -21,10 +21,11 @@ use tempfile::TempPath;
 
 use super::StoreError;
 use super::check::check_open;
+use super::header::Header;
 use super::leash::{Leash, Stint};
-use super::manifest::{Backup, Manifest, folder_of, name_at, sync_folder};
+use super::manifest::{Backup, Manifest, folder_of, name_at, open_itself, sync_folder};
 use super::rows::{seq, uint};
-use super::schema::{self, APPLICATION_ID, DirectoryLock, FILE_NAME, SCHEMA_VERSION, wal_path};
+use super::schema::{self, DirectoryLock, FILE_NAME, SCHEMA_VERSION, wal_path};
 use super::step::{Step, Steps};
 use super::workplace::Workplace;
 use crate::domain::{Chain, Digest, Seq, Timestamp};
@@ -229,7 +230,7 @@ impl Job<'_> {
                 // By its number first: opening and closing the live file here would drop SQLite's locks on it.
                 let live = fs::metadata(self.database)
                     .is_ok_and(|live| (live.dev(), live.ino()) == (meta.dev(), meta.ino()));
-                if live || !meta.is_file() || !Header::of(&target).is_ok_and(|header| header.ours) {
+                if live || !meta.is_file() || !is_ours(&target) {
                     return Err(wrong(
                         "what is there is no backup of ours, and stays as it is",
                     ));
@@ -438,33 +439,10 @@ pub(super) fn hash(path: &Path, stint: &mut Stint) -> io::Result<Option<(Digest,
     }
 }
 
-/// What the first bytes of an SQLite file say of it, read without opening it as a database.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Header {
-    /// Whether it is a database of ours.
-    pub ours: bool,
-    /// The schema it has.
-    pub version: i32,
-}
-
-impl Header {
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let mut bytes = [0; 72];
-        match File::open(path)?.read_exact(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Ok(Self::default());
-            }
-            other => other?,
-        }
-        let number = |at: usize| {
-            let four = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
-            four.map_or(0, i32::from_be_bytes)
-        };
-        Ok(Self {
-            ours: bytes.starts_with(b"SQLite format 3\0") && number(68) == APPLICATION_ID,
-            version: number(60),
-        })
-    }
+fn is_ours(file: &Path) -> bool {
+    open_itself(file)
+        .and_then(Header::read)
+        .is_ok_and(|header| header.ours)
 }
 
 fn has_reserved_ending(name: &OsStr) -> bool {

@@ -4,10 +4,12 @@
 //! manifest that fits it is a verified one.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Chain, Digest, Seq, Timestamp};
@@ -106,7 +108,15 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read or is no manifest.
     pub fn beside(file: &Path) -> io::Result<Option<Self>> {
-        read(&Self::path_for(file))
+        Self::at(&Self::path_for(file))
+    }
+
+    /// The manifest that stands at a path, which must be no link; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no manifest.
+    pub fn at(path: &Path) -> io::Result<Option<Self>> {
+        read(path)
     }
 
     /// Writes it beside its file, whole.
@@ -205,7 +215,7 @@ fn is_verified(file: &Path) -> bool {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
-    let file = match File::open(path) {
+    let file = match open_itself(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -213,6 +223,16 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
     let mut bytes = Vec::new();
     file.take(MAX_MANIFEST).read_to_end(&mut bytes)?;
     Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// Opens a file to read it, but nothing that a link leads to: whoever may ask for a backup names its place, and the live
+/// database must not be opened and closed here (`raw.rs`). A pipe gives nothing, and is not waited for.
+pub(super) fn open_itself(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
 }
 
 /// Writes a file so that others see all of it or nothing, also after a power failure.

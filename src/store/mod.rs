@@ -18,6 +18,7 @@ mod erase;
 mod erased;
 mod export;
 mod feed;
+mod header;
 mod leash;
 mod lists;
 mod maintain;

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
-use super::backup::{Header, stand_alone};
+use super::backup::stand_alone;
 use super::check::{CheckReport, check_file};
 use super::erase::reapply_erasures;
 use super::erased::ERASED_FILE;
+use super::header::Header;
 use super::maintain::{Progress, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
 use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, inspect, wal_path};
@@ -172,7 +173,8 @@ fn look_at(file: &Path) -> Result<Option<Manifest>, String> {
             wal.display()
         ));
     }
-    let header = Header::of(file).map_err(|error| error.to_string())?;
+    let header = File::open(file).and_then(Header::read);
+    let header = header.map_err(|error| error.to_string())?;
     if !header.ours {
         return Err("it is not a waldo-syncd database".to_owned());
     }
@@ -183,7 +185,10 @@ fn look_at(file: &Path) -> Result<Option<Manifest>, String> {
             header.version
         ));
     }
-    Manifest::beside(file).map_err(|error| format!("its manifest cannot be read: {error}"))
+    // Whoever restores may have links to the newest backup and to its manifest.
+    let beside = Manifest::path_for(file);
+    let beside = fs::canonicalize(&beside).unwrap_or(beside);
+    Manifest::at(&beside).map_err(|error| format!("its manifest cannot be read: {error}"))
 }
 
 fn check(copy: &Path, progress: Progress<'_>) -> Result<CheckReport, String> {

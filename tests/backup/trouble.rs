@@ -206,6 +206,22 @@ fn a_backup_does_not_follow_a_link_that_stands_in_its_place() {
         assert!(matches!(answer.status, 400 | 409), "{}", answer.text());
     }
     assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    // Nor to the live database, which the daemon must not open and close by itself: its locks would be gone, and the WAL with
+    // the next program that closes the file.
+    let database = daemon.data().join("waldo-syncd.db");
+    symlink(&database, folder(daemon.place()).join("other.db.json")).unwrap();
+    let answer = ask(&daemon, &folder(daemon.place()).join("other.db"), false);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let other = rusqlite::Connection::open(&database).unwrap();
+    let sql = "SELECT count(*) FROM log";
+    assert_eq!(
+        other
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap(),
+        5
+    );
+    drop(other);
+    assert!(daemon.data().join("waldo-syncd.db-wal").exists());
 }
 
 #[test]
