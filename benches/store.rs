@@ -180,7 +180,7 @@ fn whole_file(directory: &Path) -> Result<()> {
     let bytes = fs::metadata(&file)?.len();
     tell("check");
     let started = Instant::now();
-    let report = check_file(&file, None, &mut |_, _| {})?;
+    let report = check_file(&file, None, &mut |_, _, _| {})?;
     let check = started.elapsed().as_secs_f64();
     if !report.faults.is_empty() {
         return Err(format!("check found: {:?}", report.faults).into());

@@ -184,7 +184,7 @@ fn seqs(events: &[EventView]) -> Vec<u64> {
 /// No gap, no fault in the chain or in SQLite's own structure.
 #[track_caller]
 fn assert_whole(file: &Path, events: u64) {
-    let report = check_file(file, None, &mut |_, _| {}).unwrap();
+    let report = check_file(file, None, &mut |_, _, _| {}).unwrap();
     assert_eq!(report.faults, Vec::<String>::new());
     assert_eq!(report.events, events);
 }

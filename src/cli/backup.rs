@@ -13,7 +13,7 @@ use super::file::must_exist;
 use super::progress::Work;
 use super::{CliError, Context};
 use crate::clock::now;
-use crate::store::{Backup, FILE_NAME, Restored, backup_file, restore_file};
+use crate::store::{Backup, FILE_NAME, Restored, Running, backup_file, restore_file};
 
 /// How long a daemon may take for a backup before it is no longer waited for; it goes on by itself.
 const BACKUP_WITHIN: Duration = Duration::from_secs(12 * 3600);
@@ -97,10 +97,19 @@ fn ask(client: &Client, dest: &Path, force: bool) -> Result<Value, CliError> {
             "a running daemon can be told of paths in UTF-8 only; name another".to_owned(),
         )
     })?;
-    let wait = Work::begin("the daemon copies the database and checks the copy");
+    let work = Work::elsewhere("the daemon copies the database and checks the copy");
     let body = json!({ "path": path, "force": force });
-    let answer = client.tell("/v1/backup", &body, BACKUP_WITHIN);
-    wait.end();
+    let answer = if work.is_seen() {
+        client.tell_and_watch("/v1/backup", &body, BACKUP_WITHIN, |stats| {
+            let running = stats["runningBackup"].clone();
+            if let Ok(Running { step, done, of }) = serde_json::from_value(running) {
+                work.tell(step, done, of);
+            }
+        })
+    } else {
+        client.tell("/v1/backup", &body, BACKUP_WITHIN)
+    };
+    work.end();
     let answer = answer?;
     let object: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if answer.status.is_success() {

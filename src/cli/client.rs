@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use crate::daemon::{DOORS_FILE, Doors};
 
 /// How long one answer may take, beyond what was asked to be waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often is looked at how far the daemon is.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// The doors of a daemon as the command line finds them.
 pub struct Client {
@@ -126,11 +129,47 @@ impl Client {
         body: &impl serde::Serialize,
         wait: Duration,
     ) -> Result<Answer, CliError> {
+        let (door, request) = self.to_control(path, body)?;
+        self.send(door, "control", request, wait)
+    }
+
+    fn to_control(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<(&str, Request<Full<Bytes>>), CliError> {
         let body = serde_json::to_vec(body).map_err(|error| CliError::Failed(error.to_string()))?;
         let known = self.doors.control.as_deref();
         let door = known.ok_or_else(|| not_running("control", "no path is known"))?;
-        let request = client::post(path, body).map_err(odd)?;
-        self.send(door, "control", request, wait)
+        Ok((door, client::post(path, body).map_err(odd)?))
+    }
+
+    /// The same, with a look at the stats every now and then until the answer is there. A look that fails is left out.
+    pub fn tell_and_watch(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        wait: Duration,
+        mut watch: impl FnMut(&Value),
+    ) -> Result<Answer, CliError> {
+        let (door, request) = self.to_control(path, body)?;
+        let answered = self.runtime.block_on(async {
+            let mut telling = pin!(client::exchange(door, request, PATIENCE + wait));
+            loop {
+                tokio::select! {
+                    answered = &mut telling => return answered,
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+                let stats = client::exchange(door, client::get("/v1/stats")?, PATIENCE).await;
+                if let Some(stats) = stats
+                    .ok()
+                    .and_then(|answer| serde_json::from_slice(&answer.body).ok())
+                {
+                    watch(&stats);
+                }
+            }
+        });
+        answered.map_err(|fault| failed("control", door, fault))
     }
 
     /// Reads from the control door.
@@ -150,13 +189,17 @@ impl Client {
         let exchange = client::exchange(door, request, PATIENCE + wait);
         self.runtime
             .block_on(exchange)
-            .map_err(|fault| match fault {
-                Fault::Connect(error) => not_running(name, &format!("{door}: {error}")),
-                Fault::Timeout(_) => {
-                    CliError::Failed(format!("the {name} door at {door} did not answer in time"))
-                }
-                fault => CliError::Failed(format!("the {name} door at {door} broke off: {fault}")),
-            })
+            .map_err(|fault| failed(name, door, fault))
+    }
+}
+
+fn failed(name: &str, door: &str, fault: Fault) -> CliError {
+    match fault {
+        Fault::Connect(error) => not_running(name, &format!("{door}: {error}")),
+        Fault::Timeout(_) => {
+            CliError::Failed(format!("the {name} door at {door} did not answer in time"))
+        }
+        fault => CliError::Failed(format!("the {name} door at {door} broke off: {fault}")),
     }
 }
 

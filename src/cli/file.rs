@@ -40,11 +40,10 @@ pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
         None => context.data_dir(&context.load(&[])?)?.join(FILE_NAME),
     };
     must_exist(&path)?;
-    let work = Work::begin("reading the structure of the file");
+    let work = Work::begin("looking at the file");
     let began = Instant::now();
-    let report = check_file(&path, args.head, &mut |done, of| {
-        work.tell(Counted::Checked, done, of);
-    })?;
+    let mut steps = |step, done, of| work.tell(step, done, of);
+    let report = check_file(&path, args.head, &mut steps)?;
     let took = began.elapsed();
     work.end();
     let mut out = io::stdout().lock();

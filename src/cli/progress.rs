@@ -14,11 +14,20 @@ const TICK: Duration = Duration::from_millis(200);
 /// A work that took less is not worth its figures.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
+/// What is shown where nothing is counted.
+const SPINNER: &str = "{spinner} {msg}, {elapsed} so far";
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
     /// Bytes that are copied.
     Copied,
+    /// Nothing: SQLite reads the structure.
+    Structure,
+    /// Rows that are held against their indexes.
+    Compared,
+    /// Bytes that are read for their digest.
+    Hashed,
     /// Events that are checked.
     Checked,
     /// Events that are folded.
@@ -35,6 +44,9 @@ impl From<Step> for Counted {
     fn from(step: Step) -> Self {
         match step {
             Step::Copying => Self::Copied,
+            Step::Structure => Self::Structure,
+            Step::Comparing => Self::Compared,
+            Step::Hashing => Self::Hashed,
             Step::Checking => Self::Checked,
             Step::Folding => Self::Folded,
             Step::Erasing => Self::LookedAt,
@@ -46,6 +58,9 @@ impl Counted {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Copied => ("bytes", "copied"),
+            Self::Structure => ("", "reading the structure of the file"),
+            Self::Compared => ("rows", "compared with their indexes"),
+            Self::Hashed => ("bytes", "read for the digest"),
             Self::Checked => ("events", "checked"),
             Self::Folded => ("events", "folded"),
             Self::LookedAt => ("events", "looked at"),
@@ -56,7 +71,10 @@ impl Counted {
 
     fn template(self) -> &'static str {
         match self {
-            Self::Copied => "{bar:30} {bytes} of {total_bytes} {msg}, {elapsed} so far, {eta} left",
+            Self::Structure => SPINNER,
+            Self::Copied | Self::Hashed => {
+                "{bar:30} {bytes} of {total_bytes} {msg}, {elapsed} so far, {eta} left"
+            }
             _ => "{bar:30} {human_pos} of {human_len} {msg}, {elapsed} so far, {eta} left",
         }
     }
@@ -73,6 +91,8 @@ struct Part {
 /// A long work at its terminal.
 pub(super) struct Work {
     bar: ProgressBar,
+    /// Whether it is done elsewhere and only looked at now and then, so that no figure is the whole.
+    is_elsewhere: bool,
     parts: RefCell<Vec<Part>>,
 }
 
@@ -80,13 +100,22 @@ impl Work {
     /// Begins to show it; `what` is said until something is counted.
     pub(super) fn begin(what: &'static str) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed} so far") {
+        if let Ok(style) = ProgressStyle::with_template(SPINNER) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(TICK);
         Self {
             bar,
+            is_elsewhere: false,
             parts: RefCell::default(),
+        }
+    }
+
+    /// Begins to show a work that somebody else does.
+    pub(super) fn elsewhere(what: &'static str) -> Self {
+        Self {
+            is_elsewhere: true,
+            ..Self::begin(what)
         }
     }
 
@@ -94,6 +123,7 @@ impl Work {
     pub(super) fn unseen() -> Self {
         Self {
             bar: ProgressBar::hidden(),
+            is_elsewhere: false,
             parts: RefCell::default(),
         }
     }
@@ -105,6 +135,10 @@ impl Work {
         let is_new = parts.last().is_none_or(|part| part.counted != counted);
         if is_new {
             self.show(counted);
+            // What nothing is counted of ends when something else begins.
+            if let Some(before) = parts.last_mut().filter(|part| part.done == 0) {
+                before.took = before.began.elapsed();
+            }
             parts.push(Part {
                 counted,
                 began: Instant::now(),
@@ -130,16 +164,36 @@ impl Work {
             self.bar.set_style(style);
         }
         self.bar.set_message(match counted {
-            Counted::Copied => verb.to_owned(),
+            Counted::Copied | Counted::Hashed | Counted::Structure => verb.to_owned(),
             _ => format!("{unit} {verb}"),
         });
         self.bar.reset_eta();
     }
 
+    /// Whether anybody sees it.
+    pub(super) fn is_seen(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
     /// Takes the display away and says what there was to do and how long it took.
     pub(super) fn end(self) {
         self.bar.finish_and_clear();
+        if let Some(last) = self
+            .parts
+            .borrow_mut()
+            .last_mut()
+            .filter(|part| part.done == 0)
+        {
+            last.took = last.began.elapsed();
+        }
         if self.bar.is_hidden() || !io::stderr().is_terminal() {
+            return;
+        }
+        if self.is_elsewhere {
+            let took = self.bar.elapsed();
+            if took >= WORTH_TELLING {
+                eprintln!("it took {}", HumanDuration(took));
+            }
             return;
         }
         for part in self.parts.borrow().iter() {
@@ -152,6 +206,9 @@ impl Work {
 
 fn figures(counted: Counted, done: u64, took: Duration) -> String {
     let (unit, verb) = counted.words();
+    if counted == Counted::Structure {
+        return format!("{verb} took {}", HumanDuration(took));
+    }
     format!(
         "{verb} {} {unit} in {}, {} a second",
         HumanCount(done),
@@ -177,11 +234,13 @@ mod tests {
             told,
             "checked 5,000,000 events in 61 seconds, 81,967 a second"
         );
+        let told = figures(Counted::Structure, 0, Duration::from_secs(7));
+        assert_eq!(told, "reading the structure of the file took 7 seconds");
     }
 
     #[test]
     fn every_template_can_be_shown() {
-        for counted in [Counted::Copied, Counted::Checked] {
+        for counted in [Counted::Copied, Counted::Structure, Counted::Checked] {
             ProgressStyle::with_template(counted.template()).unwrap();
         }
     }

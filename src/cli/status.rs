@@ -76,6 +76,9 @@ fn facts(stats: &Value, is_ready: bool, ready: &Value) -> Vec<(String, Field)> {
     tell("outbound", outbound(&stats["outbound"]));
     tell("last poll", ago(&stats["lastPoll"]));
     tell("last backup", last_backup(&stats["lastBackup"]));
+    if let Some(running) = running_backup(&stats["runningBackup"]) {
+        tell("backup now", running);
+    }
     tell("seq", seq(stats));
     tell("file", file(&stats["files"]));
     facts
@@ -129,6 +132,17 @@ fn last_backup(last: &Value) -> Field {
         }
         None => Field::new("none", Tone::Odd),
     }
+}
+
+/// How far the backup is that is being made.
+fn running_backup(running: &Value) -> Option<Field> {
+    let step = running["step"].as_str()?;
+    let (done, of) = (running["done"].as_u64()?, running["of"].as_u64()?);
+    let part = match of {
+        0 => String::new(),
+        _ => format!(", {} %", u128::from(done) * 100 / u128::from(of)),
+    };
+    Some(format!("{}{part}", printable(step)).into())
 }
 
 /// Whether webhooks have stopped although requests wait for them.

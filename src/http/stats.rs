@@ -14,7 +14,7 @@ use super::reply::{self, Problem};
 use crate::clock::now;
 use crate::domain::coverage::{COVERAGE_DAYS, silent_since};
 use crate::domain::{Chain, Seq, State, Timestamp};
-use crate::store::{At, Backup, Stats, StatsBucket};
+use crate::store::{At, Backup, Running, Stats, StatsBucket};
 
 /// Words that a count is split into; names of events come from outside and may be many.
 const MAX_WORDS: usize = 100;
@@ -47,6 +47,8 @@ pub(super) struct StatsView {
     last_webhook_at: Option<Timestamp>,
     /// The last backup that was made, to wherever.
     last_backup: Option<LastBackup>,
+    /// How far the backup is that is being made; null when none is.
+    running_backup: Option<Running>,
     /// When the process that speaks to Waldo last had an answer to a question; null when it is not there.
     last_poll: Option<Timestamp>,
     coverage: Coverage,
@@ -260,6 +262,7 @@ impl Query {
             },
             last_webhook_at: stats.last_webhook_at,
             last_backup: self.store.backups().last().map(LastBackup::from),
+            running_backup: self.store.backups().running(),
             last_poll: outbound.as_ref().and_then(|outbound| outbound.last_poll_at),
             coverage: Coverage {
                 days: COVERAGE_DAYS,

@@ -148,7 +148,7 @@ impl Job<'_> {
         let stint = || Stint::begin(leash, rests);
         let end = self.copy(&copy, stint(), steps)?;
         let mut manifest = self.verified(&copy, &end, leash, rests, steps)?;
-        (manifest.sha256, manifest.bytes) = match hash(&copy, &mut stint()) {
+        (manifest.sha256, manifest.bytes) = match hash(&copy, &mut stint(), steps) {
             Ok(Some(found)) => found,
             Ok(None) => return Err(BackupError::Stopped),
             Err(error) => return Err(failed(error)),
@@ -321,8 +321,7 @@ impl Job<'_> {
         connection
             .progress_handler(CHECK_STEPS, Some(move || stint.is_over()))
             .map_err(StoreError::from)?;
-        let mut checked = |done, of| steps(Step::Checking, done, of);
-        let report = match check_open(&connection, copy, None, &mut checked) {
+        let report = match check_open(&connection, copy, None, steps) {
             Ok(report) => report,
             Err(_) if leash.is_pulled() => return Err(BackupError::Stopped),
             Err(error) => return Err(BackupError::NotVerified(error.to_string())),
@@ -421,8 +420,9 @@ pub(super) fn stand_alone(path: &Path) -> Result<(), StoreError> {
 }
 
 /// SHA-256 and length of a file; `None` when the work is to end.
-pub(super) fn hash(path: &Path, stint: &mut Stint) -> io::Result<Option<(Digest, u64)>> {
+fn hash(path: &Path, stint: &mut Stint, steps: Steps<'_>) -> io::Result<Option<(Digest, u64)>> {
     let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
     let mut buffer = vec![0; 256 * 1024];
     let mut hash = Sha256::new();
     let mut bytes = 0;
@@ -433,6 +433,7 @@ pub(super) fn hash(path: &Path, stint: &mut Stint) -> io::Result<Option<(Digest,
         }
         hash.update(buffer.get(..read).unwrap_or_default());
         bytes += read as u64;
+        steps(Step::Hashing, bytes, length);
         if stint.is_over() {
             return Ok(None);
         }

@@ -4,13 +4,28 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::backup::{BackupError, Job};
 use super::leash::Leash;
 use super::manifest::{Backup, last_backup};
+use super::step::Step;
 use super::{Store, StoreError};
 
 /// How long a stop waits for a backup to notice it.
 const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// How far the backup is that is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Running {
+    /// What it is at.
+    pub step: Step,
+    /// How much of that is done, in bytes, rows or events.
+    pub done: u64,
+    /// Of how much; 0 where that cannot be counted.
+    pub of: u64,
+}
 
 /// What is known of the backups of one database.
 #[derive(Debug)]
@@ -22,7 +37,7 @@ pub struct Backups {
 
 #[derive(Debug, Default)]
 struct State {
-    running: bool,
+    running: Option<Running>,
     last: Option<Backup>,
     trouble: Option<String>,
     made: u64,
@@ -53,6 +68,12 @@ impl Backups {
         self.with(|state| state.last.clone())
     }
 
+    /// How far the one is that is being made; `None` when none is.
+    #[must_use]
+    pub fn running(&self) -> Option<Running> {
+        self.with(|state| state.running)
+    }
+
     /// Why the backups that should be made by themselves are not.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -76,7 +97,7 @@ impl Backups {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self
             .ended
-            .wait_timeout_while(state, END_WITHIN, |state| state.running)
+            .wait_timeout_while(state, END_WITHIN, |state| state.running.is_some())
             .unwrap_or_else(PoisonError::into_inner);
         if waited.1.timed_out() {
             log::warn!("a backup is still being made at the stop; it is not waited for");
@@ -87,22 +108,27 @@ impl Backups {
         ask(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn begin(self: &Arc<Self>) -> Result<Running, BackupError> {
-        let free = self.with(|state| !std::mem::replace(&mut state.running, true));
-        if free {
-            Ok(Running(Arc::clone(self)))
-        } else {
-            Err(BackupError::Running)
-        }
+    fn begin(self: &Arc<Self>) -> Result<Turn, BackupError> {
+        self.with(|state| {
+            if state.running.is_some() {
+                return Err(BackupError::Running);
+            }
+            state.running = Some(Running {
+                step: Step::Copying,
+                done: 0,
+                of: 0,
+            });
+            Ok(Turn(Arc::clone(self)))
+        })
     }
 }
 
 /// The turn of one backup, given back also when it ends by a fault.
-struct Running(Arc<Backups>);
+struct Turn(Arc<Backups>);
 
-impl Drop for Running {
+impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.with(|state| state.running = false);
+        self.0.with(|state| state.running = None);
         self.0.ended.notify_all();
     }
 }
@@ -113,7 +139,7 @@ impl Store {
     /// # Errors
     /// [`BackupError::Running`] when one is being made; else when it cannot be made, and then nothing is left of it.
     pub async fn backup(&self, destination: PathBuf, force: bool) -> Result<Backup, BackupError> {
-        let running = self.inner.backups.begin()?;
+        let turn = self.inner.backups.begin()?;
         let inner = Arc::clone(&self.inner);
         let work = move || {
             let job = Job {
@@ -122,8 +148,12 @@ impl Store {
                 force,
                 now: (inner.options.clock)(),
             };
-            let result = job.run(&running.0.leash, true, &mut |_, _, _| {});
-            running.0.with(|state| match &result {
+            let mut steps = |step, done, of| {
+                let now = Running { step, done, of };
+                turn.0.with(|state| state.running = Some(now));
+            };
+            let result = job.run(&turn.0.leash, true, &mut steps);
+            turn.0.with(|state| match &result {
                 Ok(backup) => {
                     state.made += 1;
                     state.last = Some(backup.clone());

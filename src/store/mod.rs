@@ -19,6 +19,7 @@ mod erased;
 mod export;
 mod feed;
 mod header;
+mod indexes;
 mod leash;
 mod lists;
 mod maintain;
@@ -50,7 +51,7 @@ use tokio::sync::{oneshot, watch};
 use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
 
 pub use backup::{BackupError, backup_file};
-pub use backups::Backups;
+pub use backups::{Backups, Running};
 pub use check::{CheckReport, check_file};
 pub use counted::Counted;
 pub use customers::{AsOf, CustomerFilter, CustomerSort};

@@ -121,8 +121,7 @@ pub fn restore_file(
     let copy = work.path().join(FILE_NAME);
     let mut copied = |done, of| steps(Step::Copying, done, of);
     let (sha256, bytes) = copy_and_hash(file, &copy, &mut copied)?;
-    let mut checked = |done, of| steps(Step::Checking, done, of);
-    let report = check(&copy, &mut checked).map_err(refused)?;
+    let report = check(&copy, steps).map_err(refused)?;
     if let Some(manifest) = &manifest {
         matches(manifest, &report, sha256, bytes).map_err(refused)?;
     } else {
@@ -191,8 +190,8 @@ fn look_at(file: &Path) -> Result<Option<Manifest>, String> {
     Manifest::at(&beside).map_err(|error| format!("its manifest cannot be read: {error}"))
 }
 
-fn check(copy: &Path, progress: Progress<'_>) -> Result<CheckReport, String> {
-    let report = check_file(copy, None, progress).map_err(|error| match error {
+fn check(copy: &Path, steps: Steps<'_>) -> Result<CheckReport, String> {
+    let report = check_file(copy, None, steps).map_err(|error| match error {
         StoreError::NotOurs(_) => "it is not a waldo-syncd database".to_owned(),
         other => format!("it cannot be read: {other}"),
     })?;

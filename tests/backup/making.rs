@@ -383,3 +383,28 @@ fn a_full_disk_takes_no_backup_and_keeps_nothing_of_it() {
     daemon.event(seq);
     assert_eq!(daemon.get("/readyz").status, 200);
 }
+
+#[test]
+fn how_far_a_backup_is_stands_in_the_stats() {
+    let daemon = Daemon::start();
+    fill(&daemon, 12);
+    let folder = folder(daemon.place());
+    let running = || daemon.get("/v1/stats").json()["runningBackup"].clone();
+    assert_eq!(running(), Value::Null);
+    let mut steps = Vec::new();
+    std::thread::scope(|scope| {
+        let making = scope.spawn(|| made(&daemon, &folder));
+        poll("the end of the backup", SOON, || {
+            let seen = running();
+            if let Some(step) = seen["step"].as_str() {
+                let (done, of) = (seen["done"].as_u64().unwrap(), seen["of"].as_u64().unwrap());
+                assert!(done <= of, "{seen}");
+                steps.push(step.to_owned());
+            }
+            making.is_finished().then_some(())
+        });
+        making.join().unwrap();
+    });
+    assert!(steps.iter().any(|step| step == "copying"), "{steps:?}");
+    assert_eq!(running(), Value::Null);
+}

@@ -167,8 +167,9 @@ fn long_work_is_shown_on_a_terminal_and_nowhere_else() {
     let (daemon, _) = stopped();
     let target = daemon.place().path().join("copy.db");
     let backup = ["backup", target.to_str().unwrap(), "--force"];
-    let works: [(&[&str], &str); 4] = [
+    let works: [(&[&str], &str); 5] = [
         (&["check"], "events checked"),
+        (&["check"], "rows compared with their indexes"),
         (&["rebuild"], "events folded"),
         (&["export", "--events"], "events looked at"),
         (&backup, "events checked"),

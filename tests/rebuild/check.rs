@@ -321,7 +321,9 @@ fn what_is_none_of_ours_is_named() {
     let place = copied(&daemon);
     let connection = Connection::open(place.data().join(FILE)).unwrap();
     connection
-        .execute_batch("CREATE TABLE theirs (a); CREATE INDEX their_index ON theirs (a + 1)")
+        .execute_batch(
+            "CREATE TABLE theirs (a PRIMARY KEY) WITHOUT ROWID; CREATE INDEX their_index ON theirs (a + 1)",
+        )
         .unwrap();
     place.cli(&["check"]).assert_code(0);
     connection

@@ -193,7 +193,7 @@ fn any_log_gives_the_same_rows_again_also_when_pruned_and_erased() {
         prune_file(folder.path(), all, &mut |_, _| {}).unwrap();
         prop_assert_eq!(quiet(folder.path(), false), Vec::<String>::new());
         assert_same(&before, &dump(&file));
-        let report = check_file(&file, None, &mut |_, _| {}).unwrap();
+        let report = check_file(&file, None, &mut |_, _, _| {}).unwrap();
         prop_assert_eq!(report.faults, Vec::<String>::new());
         prop_assert_eq!(report.without_payload, report.events);
         // And the counts are those of the rows.

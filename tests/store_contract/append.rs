@@ -35,7 +35,7 @@ async fn seqs_of_64_appenders_increase_strictly_without_a_gap() {
     let report = check_file(
         &folder.path().join(FILE_NAME),
         Some(head.value),
-        &mut |_, _| {},
+        &mut |_, _, _| {},
     )
     .unwrap();
     assert_eq!((head.seq, report.head_found_at), (last, Some(last)));
