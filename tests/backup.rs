@@ -4,6 +4,8 @@
 mod common;
 #[path = "backup/making.rs"]
 mod making;
+#[path = "backup/replica.rs"]
+mod replica;
 #[path = "backup/restoring.rs"]
 mod restoring;
 #[path = "backup/schedule.rs"]

@@ -181,6 +181,11 @@ nginx, in the server block of {host}:
          '{{\"event\":\"onboard\",\"customerId\":\"proof\",\"validation\":{{\"status\":\"REVIEW\"}}}}'",
         path.display()
     )?;
+    writeln!(
+        out,
+        "That leaves a customer `proof`, which `waldo-syncd erase proof` takes out again. `waldo-syncd doctor --public \
+         https://{host}`\nlooks at the proxy without posting anything."
+    )?;
     Ok(())
 }
 
