@@ -21,7 +21,7 @@ pub(super) async fn list(
     let filter = CustomerFilter {
         status: params.text("status"),
         kyc: params.text("kyc"),
-        flagged: params.value("flagged")?,
+        flagged: params.truth("flagged")?,
         external_id: params.text("externalId"),
         evaluation: params
             .text("evaluation")
@@ -70,7 +70,7 @@ pub(super) async fn one(
     mut params: Params,
     asked: Asked,
 ) -> Result<Reply, Problem> {
-    let at_seq = params.value("asOfSeq")?.map(|seq| AsOf::Seq(Seq(seq)));
+    let at_seq = params.seq("asOfSeq")?.map(AsOf::Seq);
     let at_time = params.value::<Timestamp>("asOf")?.map(AsOf::Time);
     let unknown = |seq| Problem::not_found("no such customer is known").at(seq);
     match (at_seq, at_time) {

@@ -25,16 +25,10 @@ pub(super) async fn list(
     _: Asked,
 ) -> Result<Reply, Problem> {
     let filter = filter(&mut params)?;
-    let after = params.value("after")?.map(Seq);
+    let after = params.seq("after")?;
     let order = order(&mut params)?;
     let limit = params.limit()?;
-    let wait = params.value::<u64>("wait")?.unwrap_or(0);
-    if wait > MAX_WAIT_SECONDS {
-        return Err(Problem::bad_parameter(
-            "wait",
-            format_args!("expected 0 to {MAX_WAIT_SECONDS} seconds"),
-        ));
-    }
+    let wait = params.number("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
     if wait > 0 && order == Order::Descending {
         return Err(Problem::bad_parameter(
             "wait",

@@ -1,12 +1,14 @@
 //! Query parameters: each named once, each known, each of the right type, or `400` with its name.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::reply::Problem;
+use crate::domain::Seq;
 use crate::store::Order;
 
 /// Items of a list where none are asked for.
@@ -65,19 +67,62 @@ impl Params {
         .transpose()
     }
 
+    /// Takes a parameter as a whole number in decimal digits, and in a range.
+    ///
+    /// # Errors
+    /// When it is none, or not in the range.
+    pub fn number(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        match number {
+            Some(number) if digits => Ok(Some(number)),
+            _ if *range.end() == u64::MAX => {
+                Err(Problem::bad_parameter(name, "expected a whole number"))
+            }
+            _ => {
+                let expected = format_args!("expected {} to {}", range.start(), range.end());
+                Err(Problem::bad_parameter(name, expected))
+            }
+        }
+    }
+
+    /// Takes a parameter as a place in the log.
+    ///
+    /// # Errors
+    /// When it is no number.
+    pub fn seq(&mut self, name: &str) -> Result<Option<Seq>, Problem> {
+        Ok(self.number(name, 0..=u64::MAX)?.map(Seq))
+    }
+
+    /// Takes a parameter as `true` or `false`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn truth(&mut self, name: &str) -> Result<Option<bool>, Problem> {
+        match self.text(name).as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(Problem::bad_parameter(name, "expected true or false")),
+        }
+    }
+
     /// Takes `limit`.
     ///
     /// # Errors
     /// When it is not from 1 to 1000.
     pub fn limit(&mut self) -> Result<usize, Problem> {
-        let limit = self.value("limit")?.unwrap_or(DEFAULT_LIMIT);
-        if (1..=MAX_LIMIT).contains(&limit) {
-            return Ok(limit);
-        }
-        Err(Problem::bad_parameter(
-            "limit",
-            format_args!("expected 1 to {MAX_LIMIT}"),
-        ))
+        let limit = self.number("limit", 1..=MAX_LIMIT as u64)?;
+        Ok(limit.map_or(DEFAULT_LIMIT, |limit| {
+            usize::try_from(limit).unwrap_or(MAX_LIMIT)
+        }))
     }
 
     /// Takes `cursor`, which must be one of the kind that this list gives out.
@@ -153,7 +198,14 @@ mod tests {
         let limit = |query| parsed(query).limit();
         assert_eq!(limit("").unwrap(), 100);
         assert_eq!(limit("limit=1000").unwrap(), 1000);
-        for query in ["limit=0", "limit=1001", "limit=-1", "limit=ten"] {
+        for query in [
+            "limit=0",
+            "limit=1001",
+            "limit=-1",
+            "limit=%2B1",
+            "limit=ten",
+            "limit=",
+        ] {
             assert!(limit(query).is_err(), "{query}");
         }
     }

@@ -21,7 +21,6 @@ use super::paths::matched;
 use super::reply::{Code, Problem};
 use super::stream::LargeRoom;
 use super::{customers, feed, health, metrics, openapi, page, requests, stats, stream};
-use crate::domain::Seq;
 use crate::door::{Hosts, Peer, Routes};
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -217,8 +216,8 @@ impl Query {
             .map_err(|_| Problem::not_found("the id in the path is not UTF-8"))?
             .into_owned();
         let mut params = Params::parse(&asked.query, path.takes)?;
-        if let Some(seq) = params.value("minSeq")? {
-            self.store.wait_projected(Seq(seq), MIN_SEQ_WITHIN).await?;
+        if let Some(seq) = params.seq("minSeq")? {
+            self.store.wait_projected(seq, MIN_SEQ_WITHIN).await?;
         }
         Ok((path, id, params))
     }

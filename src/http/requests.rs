@@ -19,7 +19,7 @@ pub(super) async fn list(
 ) -> Result<Reply, Problem> {
     let filter = RequestFilter {
         state: params.value::<State>("state")?,
-        overdue: params.value("overdue")?,
+        overdue: params.truth("overdue")?,
         operation: params.value::<Operation>("operation")?,
         customer_id: params.text("customerId"),
     };

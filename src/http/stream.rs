@@ -72,15 +72,15 @@ pub(super) async fn events(
     asked: Asked,
 ) -> Result<Reply, Problem> {
     let filter = filter(&mut params)?;
-    let asked_after = params.value("after")?;
+    let asked_after = params.seq("after")?;
     // A browser that lost its connection says where it was; that is newer than what its URL says.
     let resumed = asked
         .headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok());
-    let resumed = resumed.map(str::parse).transpose();
+    let resumed = resumed.map(str::parse::<u64>).transpose();
     let resumed = resumed.map_err(|_| Problem::bad_parameter("Last-Event-ID", "expected a seq"))?;
-    let after = Seq(resumed.or(asked_after).unwrap_or(0));
+    let after = resumed.map(Seq).or(asked_after).unwrap_or_default();
     let reader = Reader {
         _present: Present::among(&query.metrics.streams),
         query,

@@ -207,7 +207,16 @@ fn parameter_without_sense_is_400_and_named() {
         "/v1/customers/c01/events",
     ];
     for path in lists {
-        for limit in ["0", "1001", "-1", "x", "", "1.5", "99999999999999999999"] {
+        for limit in [
+            "0",
+            "1001",
+            "-1",
+            "x",
+            "",
+            "1.5",
+            "%2B5",
+            "99999999999999999999",
+        ] {
             daemon
                 .get(&format!("{path}?limit={limit}"))
                 .assert_bad_parameter("limit");
@@ -248,6 +257,16 @@ fn parameter_without_sense_is_400_and_named() {
         assert_eq!(answer.status, 400, "{target}: {}", answer.text());
         answer.assert_bad_parameter(name);
     }
+    for (query, detail) in [
+        ("after=x", "after: expected a whole number"),
+        ("wait=0.5", "wait: expected 0 to 60"),
+        ("limit=", "limit: expected 1 to 1000"),
+    ] {
+        let answer = daemon.get(&format!("/v1/events?{query}"));
+        assert_eq!(answer.json()["detail"], detail);
+    }
+    let answer = daemon.get("/v1/customers?flagged=1");
+    assert_eq!(answer.json()["detail"], "flagged: expected true or false");
 }
 
 #[test]

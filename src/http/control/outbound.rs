@@ -55,11 +55,7 @@ impl Control {
         let unknown = || Problem::not_found("no such resync is known");
         let id = asked.id.parse().map_err(|_| unknown())?;
         let mut params = asked.params;
-        let wait = params.value("wait")?.unwrap_or(0);
-        if wait > MAX_WAIT_SECONDS {
-            let why = format!("expected 0 to {MAX_WAIT_SECONDS}");
-            return Err(Problem::bad_parameter("wait", why));
-        }
+        let wait = params.number("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
         let _place = self.place_to_wait(wait)?;
         let waiting = self.errands.standing(id, Duration::from_secs(wait));
         let standing = self.unless_stopped(waiting).await?;
