@@ -9,6 +9,7 @@
 
 mod backup;
 mod backups;
+mod brief;
 mod check;
 mod checkpoint;
 mod counted;

@@ -72,7 +72,9 @@ impl Store {
                     reply,
                 };
                 self.inner.commands.send(command).map_err(|_| stopped())?;
-                pruned.add(answer.await.map_err(|_| stopped())??);
+                let taken_out = answer.await.map_err(|_| stopped())?;
+                self.inner.readers.changed();
+                pruned.add(taken_out?);
             }
             from = old.looked_up_to;
             if from >= old.tail {

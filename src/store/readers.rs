@@ -5,12 +5,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::rows::seq;
+use super::brief::{Apart, Brief, begin, end};
 use super::schema::{Role, connect};
 use super::{At, Store, StoreError};
 
@@ -45,8 +44,7 @@ pub struct Readers {
     path: PathBuf,
     permits: Arc<Semaphore>,
     idle: Arc<Pool>,
-    /// Connections that wait for nobody: as many as there are threads that serve connections.
-    brief: Pool,
+    brief: Arc<Brief>,
 }
 
 /// Connections that nobody uses at the moment.
@@ -82,8 +80,18 @@ impl Readers {
             path: path.to_owned(),
             permits: Arc::new(Semaphore::new(MAX_READERS)),
             idle: Arc::new(idle),
-            brief: Pool::default(),
+            brief: Arc::new(Brief::of(path)),
         })
+    }
+
+    /// Something was changed that moves no seq: brief reads from now on see it, as all others do anyway.
+    pub fn changed(&self) {
+        self.brief.changed();
+    }
+
+    /// Has brief reads leave nothing open while this lives.
+    pub fn apart(&self) -> Apart {
+        self.brief.apart()
     }
 
     /// Ends reading: waiting reads fail, idle connections are closed.
@@ -157,15 +165,7 @@ impl Store {
         if readers.permits.is_closed() {
             return Err(closing());
         }
-        let open = || {
-            let connection = connect(&readers.path, Role::Read)?;
-            // A thread that serves connections waits for nobody who holds the file.
-            connection.busy_timeout(Duration::ZERO)?;
-            Ok::<_, StoreError>(connection)
-        };
-        let connection = readers.brief.take().map_or_else(open, Ok)?;
-        let found = at_one_point(&connection, ask)?;
-        readers.brief.put(connection);
+        let found = readers.brief.read(self.projected(), ask)?;
         if readers.permits.is_closed() {
             readers.close();
         }
@@ -178,16 +178,10 @@ fn at_one_point<T>(
     connection: &Connection,
     ask: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<At<T>, StoreError> {
-    connection.prepare_cached("BEGIN")?.execute([])?;
-    let at = connection
-        .prepare_cached("SELECT projected_seq FROM projection")?
-        .query_row([], |row| row.get(0))?;
+    let seq = begin(connection)?;
     let value = ask(connection)?;
-    connection.prepare_cached("COMMIT")?.execute([])?;
-    Ok(At {
-        seq: seq(at),
-        value,
-    })
+    end(connection)?;
+    Ok(At { seq, value })
 }
 
 fn closing() -> StoreError {

@@ -105,6 +105,7 @@ impl Store {
         };
         let result = self.take_out(wanted).await;
         inner.news.forget();
+        inner.readers.changed();
         let At {
             seq: head_seq,
             value: head,
@@ -143,6 +144,7 @@ impl Store {
 
     /// Has a customer taken out, and the WAL emptied as soon as no reader holds it.
     async fn take_out(&self, wanted: Wanted) -> Result<Option<Taken>, StoreError> {
+        let _apart = self.inner.readers.apart();
         let Some(mut taken) = self.tell_writer(wanted).await? else {
             return Ok(None);
         };
