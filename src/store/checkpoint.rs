@@ -2,7 +2,8 @@
 //!
 //! SQLite starts the WAL over only when a commit finds all of it moved and no reader in it. A thread of its own moves
 //! most of it while appends go on; once the WAL has grown past `RESET_PAGES` the writer moves the little that is left
-//! between two commits, so that the next one starts over.
+//! between two commits and waits a moment for readers to leave, so that the next one starts over. A reader that stays
+//! longer has the WAL grow by `GROW_PAGES` before it is waited for again.
 //!
 //! A checkpoint first syncs the WAL, which may hold commits of the projector that no sync has covered yet. If that fails
 //! their pages may be gone from the cache unwritten, and nothing may be appended behind them: the thread says so, and the
@@ -13,22 +14,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::StoreError;
 use super::disk::Disk;
-use super::schema::{Role, connect};
+use super::schema::{BUSY_TIMEOUT, Role, connect};
 
 /// The WAL's length, in pages of 4 KiB, from which the thread moves it.
 const MOVE_PAGES: i32 = 1000;
 /// The length from which the writer moves the rest itself.
 const RESET_PAGES: i32 = 4000;
+/// What the WAL may grow by when somebody reads on in it.
+const GROW_PAGES: i32 = 1000;
+/// How long the writer waits for readers to leave it: most of them read for less than a millisecond.
+const READERS_LEAVE_WITHIN: Duration = Duration::from_millis(5);
 
 /// The thread, and the WAL's length as the last commit left it.
 #[derive(Debug)]
 pub struct Checkpointer {
     pages: Arc<AtomicI32>,
+    /// The length at which the writer tries next to have it start over.
+    reset_at: i32,
     failure: Arc<Mutex<Option<StoreError>>>,
     wake: Option<mpsc::SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -55,6 +63,7 @@ impl Checkpointer {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             pages: Arc::default(),
+            reset_at: RESET_PAGES,
             failure,
             wake: Some(wake),
             thread: Some(thread),
@@ -75,7 +84,7 @@ impl Checkpointer {
     ///
     /// # Errors
     /// When moving it failed, here or in the thread: the file must be opened again before anything is appended.
-    pub fn after_commit(&self, disk: &mut Disk) -> Result<(), StoreError> {
+    pub fn after_commit(&mut self, disk: &mut Disk) -> Result<(), StoreError> {
         if let Some(error) = self
             .failure
             .lock()
@@ -85,8 +94,17 @@ impl Checkpointer {
             return Err(error);
         }
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages >= RESET_PAGES {
-            run(disk.log()?, "PASSIVE")?;
+        if pages < RESET_PAGES {
+            self.reset_at = RESET_PAGES;
+        }
+        if pages >= self.reset_at {
+            let log = disk.log()?;
+            log.busy_timeout(READERS_LEAVE_WITHIN)?;
+            let outcome = run(log, "RESTART");
+            log.busy_timeout(BUSY_TIMEOUT)?;
+            if outcome? == Outcome::Busy {
+                self.reset_at = pages.saturating_add(GROW_PAGES);
+            }
         } else if pages >= MOVE_PAGES
             && let Some(wake) = &self.wake
         {
@@ -149,4 +167,47 @@ fn run(connection: &Connection, mode: &str) -> Result<Outcome, StoreError> {
     } else {
         Outcome::Busy
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::{FILE_NAME, prepare};
+
+    /// Commits a body of so many pages, and returns the WAL's length.
+    fn commit(checkpointer: &Checkpointer, disk: &mut Disk, pages: i32) -> i32 {
+        let sql = "INSERT INTO log (received_at, source, size, digest, chain, payload) \
+             VALUES (0, 1, 0, x'', x'', zeroblob(?1))";
+        disk.log().unwrap().execute(sql, [pages * 4096]).unwrap();
+        checkpointer.pages.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn the_wal_starts_over_once_readers_have_left_it_and_they_are_not_waited_for_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        prepare(&path).unwrap();
+        let mut disk = Disk::open(&path).unwrap();
+        let mut checkpointer = Checkpointer::start(path.clone()).unwrap();
+        checkpointer.watch(disk.log().unwrap()).unwrap();
+        let reader = connect(&path, Role::Read).unwrap();
+        let reads = "BEGIN; SELECT projected_seq FROM projection";
+        reader.execute_batch(reads).unwrap();
+
+        let long = commit(&checkpointer, &mut disk, RESET_PAGES);
+        checkpointer.after_commit(&mut disk).unwrap();
+        assert_eq!(checkpointer.reset_at, long + GROW_PAGES);
+        assert!(commit(&checkpointer, &mut disk, 1) > long);
+        checkpointer.after_commit(&mut disk).unwrap();
+        assert_eq!(checkpointer.reset_at, long + GROW_PAGES);
+
+        reader.execute_batch("COMMIT").unwrap();
+        // The thread may be at it, and is not waited for either.
+        let starts_over = (0..50).any(|_| {
+            let length = commit(&checkpointer, &mut disk, GROW_PAGES);
+            checkpointer.after_commit(&mut disk).unwrap();
+            length < long
+        });
+        assert!(starts_over);
+    }
 }

@@ -124,14 +124,15 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
         .create_new(true)
         .mode(0o600)
         .open(path);
-    match created {
-        Ok(_) => {}
+    let looked_at = match created {
+        Ok(_) => None,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // Looked at before it is written to, be it only to set its journal mode.
             let connection = inspect(path)?;
             if tables(&connection)? > 0 {
                 recognise(&connection, path)?;
             }
+            Some(connection)
         }
         Err(source) => {
             return Err(StoreError::File {
@@ -139,8 +140,11 @@ pub fn prepare(path: &Path) -> Result<(), StoreError> {
                 source,
             });
         }
-    }
+    };
     let mut connection = connect(path, Role::Append)?;
+    // Until here, so that what it found in the WAL of a crash is not looked for again. The other one is then the last to
+    // close the file, and moves all of that WAL into it: nothing is appended behind what may never have reached the disk.
+    drop(looked_at);
     if tables(&connection)? == 0 {
         let transaction = connection.transaction()?;
         transaction.execute_batch(SCHEMA)?;
