@@ -169,28 +169,47 @@ pub struct Replaced {
     pub from: Value,
 }
 
-/// What is noted of a change: all of it, or no more than the fold keeps.
-pub trait Note {
-    /// Of one member that gets another value.
-    fn of(field: Cow<'static, str>, from: Option<&impl Serialize>, to: &impl Serialize) -> Self;
+/// Takes note of changes: of all that there is to one, or of no more than is needed.
+pub trait Notes {
+    /// One member got another value.
+    fn note(
+        &mut self,
+        field: Cow<'static, str>,
+        from: Option<&impl Serialize>,
+        to: &impl Serialize,
+    );
 }
 
-impl Note for Replaced {
-    fn of(field: Cow<'static, str>, from: Option<&impl Serialize>, _: &impl Serialize) -> Self {
-        Self {
-            field,
-            from: from.map_or(Value::Null, value_of),
-        }
+impl Notes for Vec<Replaced> {
+    fn note(
+        &mut self,
+        field: Cow<'static, str>,
+        from: Option<&impl Serialize>,
+        _: &impl Serialize,
+    ) {
+        let from = from.map_or(Value::Null, value_of);
+        self.push(Replaced { field, from });
     }
 }
 
-impl Note for Change {
-    fn of(field: Cow<'static, str>, from: Option<&impl Serialize>, to: &impl Serialize) -> Self {
-        Self {
+/// Nobody wants to know.
+impl Notes for () {
+    fn note(&mut self, _: Cow<'static, str>, _: Option<&impl Serialize>, _: &impl Serialize) {}
+}
+
+#[cfg(test)]
+impl Notes for Vec<Change> {
+    fn note(
+        &mut self,
+        field: Cow<'static, str>,
+        from: Option<&impl Serialize>,
+        to: &impl Serialize,
+    ) {
+        self.push(Change {
             field: field.into_owned(),
             from: from.map_or(Value::Null, value_of),
             to: value_of(to),
-        }
+        });
     }
 }
 
@@ -228,8 +247,8 @@ impl Customer {
     }
 
     /// Takes over what an applied event says (docs/RULES.md, customer).
-    pub fn apply<N: Note>(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<N> {
-        let mut changes = Changes::none();
+    pub fn apply(&mut self, reading: &Reading, cause: Cause<'_>, notes: &mut impl Notes) {
+        let mut changes = Changes::noted_in(notes);
         let validation = &reading.validation;
         let news = !reading.repeats_old_values();
         let run = reading.run();
@@ -287,15 +306,16 @@ impl Customer {
         if decided {
             changes.set("decidedBy", &mut self.decided_by, Some(&cause.origin));
         }
-        self.finish(changes, cause)
+        let any = changes.any;
+        self.finish(any, cause);
     }
 
     /// Takes over the ids of an unrecognised event where none are known; nothing else of it counts.
-    pub fn fill_ids<N: Note>(&mut self, reading: &Reading, cause: Cause<'_>) -> Vec<N> {
-        let mut changes = Changes::none();
+    pub fn fill_ids(&mut self, reading: &Reading, cause: Cause<'_>, notes: &mut impl Notes) {
         if !self.is_known() {
-            return Vec::new();
+            return;
         }
+        let mut changes = Changes::noted_in(notes);
         let external_id = reading
             .external_id
             .as_ref()
@@ -303,32 +323,22 @@ impl Customer {
         changes.set("externalId", &mut self.external_id, external_id);
         let uri = reading.uri.as_ref().filter(|_| self.uri.is_none());
         changes.set("uri", &mut self.uri, uri);
-        self.finish(changes, cause)
+        let any = changes.any;
+        self.finish(any, cause);
     }
 
-    /// The changes of an event again, from the values it replaced: where it led follows from the event alone.
-    #[must_use]
-    pub fn changes_again(
-        reading: &Reading,
-        cause: Cause<'_>,
-        replaced: &serde_json::Map<String, Value>,
-    ) -> Vec<Change> {
+    /// The changes that an event can have made, each with where it led: that follows from the event alone. Which of
+    /// them it made is told by the values that it replaced.
+    pub fn possible_changes(reading: &Reading, cause: Cause<'_>, notes: &mut impl Notes) {
         // On a blank row every value of the event lands.
         let mut blank = Self::default();
         blank.memory.fraud_completed = true;
-        blank
-            .apply(reading, cause)
-            .into_iter()
-            .filter_map(|change: Change| {
-                let from = replaced.get(&change.field)?.clone();
-                Some(Change { from, ..change })
-            })
-            .collect()
+        blank.apply(reading, cause, notes);
     }
 
-    fn run<N: Note>(
+    fn run<N: Notes>(
         &mut self,
-        changes: &mut Changes<N>,
+        changes: &mut Changes<'_, N>,
         evaluation: &str,
         status: &str,
         cause: Cause<'_>,
@@ -346,33 +356,43 @@ impl Customer {
             at: cause.at,
         };
         let field = format!("evaluations.{evaluation}");
-        changes.0.push(N::of(field.into(), before, &after));
+        changes.note(field.into(), before, &after);
         self.evaluations.insert(evaluation.to_owned(), after);
     }
 
-    fn finish<N>(&mut self, changes: Changes<N>, cause: Cause<'_>) -> Vec<N> {
+    fn finish(&mut self, changed: bool, cause: Cause<'_>) {
         let created = !self.is_known();
         if created {
             self.first_seen_at = cause.at;
         }
-        if created || !changes.0.is_empty() {
+        if created || changed {
             self.version += 1;
             self.updated_at = cause.at;
             self.last_seq = cause.seq;
         }
-        changes.0
     }
 }
 
-struct Changes<N>(Vec<N>);
-
-impl<N> Changes<N> {
-    const fn none() -> Self {
-        Self(Vec::new())
-    }
+struct Changes<'n, N> {
+    notes: &'n mut N,
+    any: bool,
 }
 
-impl<N: Note> Changes<N> {
+impl<'n, N: Notes> Changes<'n, N> {
+    const fn noted_in(notes: &'n mut N) -> Self {
+        Self { notes, any: false }
+    }
+
+    fn note(
+        &mut self,
+        field: Cow<'static, str>,
+        from: Option<&impl Serialize>,
+        to: &impl Serialize,
+    ) {
+        self.any = true;
+        self.notes.note(field, from, to);
+    }
+
     /// Sets a member if there is a new and different value, and says whether it did.
     fn set<T: Clone + PartialEq + Serialize>(
         &mut self,
@@ -383,7 +403,7 @@ impl<N: Note> Changes<N> {
         let Some(new) = new.filter(|new| slot.as_ref() != Some(new)) else {
             return false;
         };
-        self.0.push(N::of(Cow::Borrowed(field), slot.as_ref(), new));
+        self.note(Cow::Borrowed(field), slot.as_ref(), new);
         *slot = Some(new.clone());
         true
     }
@@ -423,7 +443,9 @@ mod tests {
     }
 
     fn apply(customer: &mut Customer, reading: &Reading, cause: Cause<'_>) -> Vec<Change> {
-        customer.apply(reading, cause)
+        let mut changes = Vec::new();
+        customer.apply(reading, cause, &mut changes);
+        changes
     }
 
     fn fields(changes: &[Change]) -> Vec<&str> {
@@ -529,30 +551,6 @@ mod tests {
         );
         assert!(changes.is_empty());
         assert_eq!(customer.decided_by, Some(Origin::Dashboard));
-    }
-
-    #[test]
-    fn changes_come_back_from_the_values_they_replaced() {
-        let mut customer = Customer::named("c", 1);
-        apply(
-            &mut customer,
-            &reading(r#"{"validation":{"status":"REVIEW","kyc":"PASSED"}}"#),
-            cause(1),
-        );
-        let second = reading(
-            r#"{"evaluation":{"type":"fraud","status":"completed"},"uri":"u",
-                "validation":{"status":"APPROVED","kyc":"PASSED","fraudScore":0,"fraudFlag":false}}"#,
-        );
-        let changes = apply(&mut customer, &second, cause(2));
-        let replaced = changes
-            .iter()
-            .map(|change| (change.field.clone(), change.from.clone()))
-            .collect();
-        assert_eq!(
-            Customer::changes_again(&second, cause(2), &replaced),
-            changes
-        );
-        assert_eq!(changes.len(), 5, "{changes:?}");
     }
 
     #[test]

@@ -248,13 +248,15 @@ impl World {
             request_id,
         };
         match (verdict.disposition, kind) {
-            (Disposition::Unrecognised, _) => verdict.replaced = customer.fill_ids(reading, cause),
+            (Disposition::Unrecognised, _) => {
+                customer.fill_ids(reading, cause, &mut verdict.replaced);
+            }
             (Disposition::Applied, Some(EventKind::FlagCalled)) => {
                 note_flag_call(customer, event, reading)
             }
             (Disposition::Applied, Some(kind)) if event.source != Source::Control => {
                 verdict.created_customer = !customer.is_known();
-                verdict.replaced = customer.apply(reading, cause);
+                customer.apply(reading, cause, &mut verdict.replaced);
                 if kind == EventKind::Flag && event.source == Source::Gateway && !reading.noted {
                     note_flag_call(customer, event, reading);
                 }

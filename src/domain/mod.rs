@@ -10,6 +10,7 @@ pub mod customer;
 mod decide;
 pub mod fold;
 pub mod json;
+pub mod object;
 pub mod payload;
 pub mod request;
 pub mod rows;

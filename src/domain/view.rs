@@ -2,13 +2,18 @@
 //!
 //! Invariant: whatever the body is, what is written is one JSON value.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::customer::{Cause, Change, Customer};
+use super::customer::{Cause, Customer, Notes};
 use super::fold::Event;
+use super::object::{Object, put, put_text};
 use super::payload::text_of;
 use super::{Chain, Disposition, Evidence, Origin, Seq};
 
@@ -33,22 +38,11 @@ pub struct EventView {
     pub request_id: Option<String>,
     /// What is odd beyond what the reading says itself.
     pub problems: Vec<String>,
-    /// The values of the customer that it replaced.
-    pub replaced: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The values of the customer that it replaced: a JSON object.
+    pub replaced: Option<String>,
 }
 
 impl EventView {
-    /// What the event changed in the customer.
-    #[must_use]
-    pub fn changes(&self) -> Vec<Change> {
-        match (&self.event.reading, &self.replaced) {
-            (Ok(reading), Some(replaced)) => {
-                Customer::changes_again(reading, self.cause(), replaced)
-            }
-            _ => Vec::new(),
-        }
-    }
-
     /// What a change by this event is put down to.
     #[must_use]
     pub fn cause(&self) -> Cause<'_> {
@@ -80,23 +74,32 @@ impl EventView {
     pub fn to_json(&self) -> Vec<u8> {
         let event = &self.event;
         let reading = event.reading.as_ref().ok();
-        let mut object = Object::of(self.payload.as_ref().map_or(0, Vec::len));
+        let mut object = Object::of(BESIDE_BODY + self.payload.as_ref().map_or(0, Vec::len));
         object.put("seq", &event.seq);
-        object.put("receivedAt", &event.received_at);
-        object.put("source", &event.source);
-        object.put("event", &reading.map(|reading| &reading.event));
-        object.put("customerId", &reading.map(|reading| &reading.customer_id));
-        object.put("externalId", &reading.map(|reading| &reading.external_id));
-        object.put("requestId", &self.request_id);
+        object.put_word("receivedAt", &event.received_at);
+        object.put_word("source", &event.source);
+        object.put_text(
+            "event",
+            reading.and_then(|reading| reading.event.as_deref()),
+        );
+        object.put_text(
+            "customerId",
+            reading.and_then(|reading| reading.customer_id.as_deref()),
+        );
+        object.put_text(
+            "externalId",
+            reading.and_then(|reading| reading.external_id.as_deref()),
+        );
+        object.put_text("requestId", self.request_id.as_deref());
         object.put("evaluation", &reading.map(|reading| &reading.evaluation));
-        object.put("origin", &self.origin);
-        object.put("originEvidence", &self.evidence);
-        object.put("disposition", &self.disposition);
+        object.put_word("origin", &self.origin);
+        object.put_word("originEvidence", &self.evidence);
+        object.put_word("disposition", &self.disposition);
         object.put("duplicateOf", &self.duplicate_of);
         object.put("problems", &self.all_problems());
-        object.put("digest", &event.digest);
-        object.put("chain", &self.chain);
-        object.put("changes", &self.changes());
+        object.put_word("digest", &event.digest);
+        object.put_word("chain", &self.chain);
+        self.put_changes(object.key("changes"));
         match &self.payload {
             None => object.put("payload", &None::<()>),
             Some(body) => match self.embeddable(body) {
@@ -105,6 +108,20 @@ impl EventView {
             },
         }
         object.end()
+    }
+
+    /// Puts what the event changed in the customer: where it led follows from the event, where from was kept.
+    fn put_changes(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        if let (Ok(reading), Some(replaced)) = (&self.event.reading, &self.replaced) {
+            let mut changes = Changes {
+                replaced: serde_json::from_str(replaced).unwrap_or_default(),
+                begin: out.len(),
+                out,
+            };
+            Customer::possible_changes(reading, self.cause(), &mut changes);
+        }
+        out.push(b']');
     }
 
     /// The body as JSON to be put into JSON, if it is any.
@@ -138,56 +155,77 @@ impl From<&EventView> for Shown {
     }
 }
 
-/// Bytes of an event as JSON beside its body, as a rule.
-const BESIDE_BODY: usize = 1536;
+/// Changes as they are shown, written as they are found.
+struct Changes<'a> {
+    replaced: Members<'a>,
+    out: &'a mut Vec<u8>,
+    begin: usize,
+}
 
-/// A JSON object that is written member by member, because one of them is JSON already.
-struct Object(Vec<u8>);
-
-impl Object {
-    fn of(body_bytes: usize) -> Self {
-        Self(Vec::with_capacity(BESIDE_BODY + body_bytes))
-    }
-
-    fn key(&mut self, name: &str) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    fn put(&mut self, name: &str, value: &impl Serialize) {
-        self.key(name);
-        let begin = self.0.len();
-        // These are texts, numbers, booleans and structs of them: always representable.
-        if serde_json::to_writer(&mut self.0, value).is_err() {
-            self.0.truncate(begin);
-            self.0.extend_from_slice(b"null");
+impl Notes for Changes<'_> {
+    fn note(&mut self, field: Cow<'static, str>, _: Option<&impl Serialize>, to: &impl Serialize) {
+        let replaced = &self.replaced.0;
+        let Some((_, from)) = replaced.iter().find(|(member, _)| *member == field) else {
+            return;
+        };
+        if self.out.len() > self.begin {
+            self.out.push(b',');
         }
-    }
-
-    fn put_json(&mut self, name: &str, json: &str) {
-        self.key(name);
-        self.0.extend_from_slice(json.as_bytes());
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
+        self.out.extend_from_slice(b"{\"field\":");
+        put_text(self.out, Some(&field));
+        self.out.extend_from_slice(b",\"from\":");
+        self.out.extend_from_slice(from.get().as_bytes());
+        self.out.extend_from_slice(b",\"to\":");
+        put(self.out, to);
+        self.out.push(b'}');
     }
 }
+
+/// The members of a JSON object of ours, values unread.
+#[derive(Default)]
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
+
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Read).map(Self)
+    }
+}
+
+/// Bytes of an event as JSON beside its body, as a rule.
+const BESIDE_BODY: usize = 1536;
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::domain::payload::read;
     use crate::domain::{Digest, Source, Timestamp};
 
-    /// The members, unread: an escape that stands for no character is JSON all the same.
-    fn shown(body: &[u8]) -> BTreeMap<String, Box<RawValue>> {
-        let view = EventView {
+    fn view(body: &[u8]) -> EventView {
+        EventView {
             event: Event {
                 seq: Seq(1),
                 received_at: Timestamp(0),
@@ -204,8 +242,12 @@ mod tests {
             request_id: None,
             problems: Vec::new(),
             replaced: None,
-        };
-        let json = view.to_json();
+        }
+    }
+
+    /// The members, unread: an escape that stands for no character is JSON all the same.
+    fn shown(body: &[u8]) -> BTreeMap<String, Box<RawValue>> {
+        let json = view(body).to_json();
         serde_json::from_slice(&json).unwrap_or_else(|error| panic!("{error}: {body:?}"))
     }
 
@@ -230,5 +272,26 @@ mod tests {
             assert_eq!(shown["payloadBase64"].get(), encoded, "{body:?}");
             assert!(!shown.contains_key("payload"), "{body:?}");
         }
+    }
+    #[test]
+    fn a_change_is_shown_with_what_it_replaced_and_no_other() {
+        let body = br#"{"evaluation":{"type":"a\"b","status":"c"},"uri":"u","validation":{"fraudScore":0.5}}"#;
+        let changes = |replaced: &str| {
+            let view = EventView {
+                replaced: Some(replaced.to_owned()),
+                ..view(body)
+            };
+            let shown: Value = serde_json::from_slice(&view.to_json()).unwrap();
+            shown["changes"].clone()
+        };
+        assert_eq!(
+            changes(r#"{"fraudScore":null,"evaluations.a\"b":{"status":"0"}}"#),
+            json!([
+                {"field": "fraudScore", "from": null, "to": 0.5},
+                {"field": "evaluations.a\"b", "from": {"status": "0"},
+                    "to": {"status": "c", "requestId": null, "at": "1970-01-01T00:00:00.000Z"}},
+            ])
+        );
+        assert_eq!(changes("{}"), json!([]));
     }
 }

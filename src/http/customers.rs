@@ -83,7 +83,7 @@ pub(super) async fn one(
             Ok(reply::json(&value.ok_or_else(|| unknown(seq))?, seq))
         }
         (None, None) => {
-            let At { seq, value } = query.store.customer(id).await?;
+            let At { seq, value } = query.store.shown_customer(id).await?;
             let customer = value.ok_or_else(|| unknown(seq))?;
             // The version tells states of one life apart, the seq those of a customer erased and seen again.
             let etag = format!("\"{}.{}\"", customer.version, customer.last_seq);
@@ -95,7 +95,7 @@ pub(super) async fn one(
                     .insert(SEQ_HEADER, HeaderValue::from(seq.0));
                 reply
             } else {
-                reply::json(&customer, seq)
+                reply::written(customer.json, seq)
             };
             if let Ok(etag) = HeaderValue::from_str(&etag) {
                 reply.headers_mut().insert(ETAG, etag);

@@ -7,8 +7,9 @@ use super::lists::{Listed, SCAN_ROWS};
 use super::rows::{
     self, CUSTOMER_COLUMNS, Link, customer_by_key, follow, int, load_customer, seq, uint,
 };
+use super::shown::{ShownCustomer, shown_customer};
 use super::{At, Store, StoreError};
-use crate::domain::customer::{Customer, Replaced};
+use crate::domain::customer::Customer;
 use crate::domain::{Disposition, Seq, Source, Timestamp};
 
 /// Events looked at for one page of customers in the order of their last change.
@@ -56,11 +57,22 @@ impl Store {
     /// When the file cannot be read.
     pub async fn customer(&self, id: String) -> Result<At<Option<Customer>>, StoreError> {
         self.read_briefly(move |connection, _| {
-            Ok(Some(
-                load_customer(connection, &id)?.filter(Customer::is_known),
-            ))
+            let found = load_customer(connection, &id)?;
+            Ok(Some(found.filter(Customer::is_known)))
         })
         .await
+    }
+
+    /// The same customer as it is shown.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn shown_customer(
+        &self,
+        id: String,
+    ) -> Result<At<Option<ShownCustomer>>, StoreError> {
+        self.read_briefly(move |connection, _| shown_customer(connection, &id).map(Some))
+            .await
     }
 
     /// One customer as it was known at a point in the past: its events folded again up to there.
@@ -102,10 +114,10 @@ impl Store {
                 };
                 match view.disposition {
                     Disposition::Applied if view.event.source != Source::Control => {
-                        past.apply::<Replaced>(reading, view.cause());
+                        past.apply(reading, view.cause(), &mut ());
                     }
                     Disposition::Unrecognised => {
-                        past.fill_ids::<Replaced>(reading, view.cause());
+                        past.fill_ids(reading, view.cause(), &mut ());
                     }
                     _ => {}
                 }

@@ -35,6 +35,7 @@ mod requests;
 mod restore;
 mod rows;
 mod schema;
+mod shown;
 mod stats;
 mod step;
 mod workplace;
@@ -67,6 +68,7 @@ pub use prune::{Pruned, prune_file};
 pub use requests::{RequestFilter, RequestRow};
 pub use restore::{RestoreError, Restored, restore_file};
 pub use schema::{DirectoryLock, FILE_NAME};
+pub use shown::ShownCustomer;
 pub use stats::{Stats, StatsBucket};
 pub use step::{Step, Steps};
 

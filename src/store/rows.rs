@@ -437,7 +437,7 @@ fn word<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<Option<T>,
         .transpose()
 }
 
-fn corrupt(column: usize) -> StoreError {
+pub(super) fn corrupt(column: usize) -> StoreError {
     StoreError::Corrupt(format!(
         "column {column} of a projection does not hold what this program writes"
     ))

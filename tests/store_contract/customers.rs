@@ -320,9 +320,7 @@ async fn changes_keep_the_last_digit_of_what_they_replaced() {
     shown(&opened.store, score(0.401_303_911_735_205_63)).await;
     let second = shown(&opened.store, score(0.5)).await;
     let event = opened.store.event(second).await.unwrap().value.unwrap();
-    let changes = serde_json::to_string(&event.changes()).unwrap();
-    assert_eq!(
-        changes,
-        r#"[{"field":"fraudScore","from":0.40130391173520563,"to":0.5}]"#
-    );
+    let shown = String::from_utf8(event.to_json()).unwrap();
+    let changes = r#""changes":[{"field":"fraudScore","from":0.40130391173520563,"to":0.5}],"#;
+    assert!(shown.contains(changes), "{shown}");
 }

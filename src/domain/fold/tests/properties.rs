@@ -6,7 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::super::super::Chain;
 use super::super::super::customer::Change;
+use super::super::super::view::EventView;
 use super::*;
 
 /// A wait in milliseconds, who tells, and what.
@@ -373,15 +375,34 @@ proptest! {
                 origin: verdict.origin,
                 request_id: request.map(|row| row.request_id.as_str()),
             };
-            let changes: Vec<Change> = match verdict.disposition {
+            let mut changes: Vec<Change> = Vec::new();
+            match verdict.disposition {
                 Disposition::Applied if source != Source::Control && verdict.customer.is_some() => {
-                    before.apply(reading, cause)
+                    before.apply(reading, cause, &mut changes);
                 }
-                Disposition::Unrecognised => before.fill_ids(reading, cause),
-                _ => Vec::new(),
+                Disposition::Unrecognised => before.fill_ids(reading, cause, &mut changes),
+                _ => {}
+            }
+            let replaced: serde_json::Map<_, _> = verdict
+                .replaced
+                .iter()
+                .map(|value| (value.field.to_string(), value.from.clone()))
+                .collect();
+            let view = EventView {
+                event: tale.log.last().expect("an event").clone(),
+                chain: Chain::GENESIS,
+                payload: None,
+                origin: verdict.origin,
+                evidence: verdict.evidence,
+                disposition: verdict.disposition,
+                duplicate_of: None,
+                request_id: cause.request_id.map(str::to_owned),
+                problems: Vec::new(),
+                replaced: Some(json!(replaced).to_string()),
             };
-            let replaced = verdict.replaced.iter().map(|value| (value.field.to_string(), value.from.clone()));
-            prop_assert_eq!(Customer::changes_again(reading, cause, &replaced.collect()), changes);
+            let shown: Value = serde_json::from_slice(&view.to_json()).expect("JSON");
+            let shown: Vec<Change> = serde_json::from_value(shown["changes"].clone()).expect("changes");
+            prop_assert_eq!(shown, changes);
         }
     }
 
