@@ -66,7 +66,7 @@ impl Sender {
     pub fn new(path: &str) -> Self {
         static SENDERS: AtomicU64 = AtomicU64::new(0);
         // Where a file is kept, those of the next run must be others too: a repeat would not be applied.
-        static FIRST: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..1 << 23));
+        static FIRST: LazyLock<u64> = LazyLock::new(|| fastrand::u64(1..1 << 23));
         Self {
             initiated: Template::new(path, INITIATED),
             completed: Template::new(path, COMPLETED),
@@ -95,15 +95,69 @@ impl Sender {
             Some(later) => (&mut self.initiated, OPEN + later / 2),
         };
         let random = mixed(self.number << 40 | customer);
-        // Waldo's ids begin with a time, so those of one sender are in order, with chance behind it.
-        let second = 0x6900_0000 + customer / 64;
-        let customer = hex(second, 8).chain(hex(random, 16));
-        template.fill(
-            &customer.collect::<Vec<_>>(),
-            &hex(mixed(random), 10).collect::<Vec<_>>(),
-        );
+        template.fill(&customer_id(customer, random), &request_id(random));
         template
     }
+}
+
+/// Bodies about so many customers, each about one drawn evenly. A request of that customer is initiated, and completed
+/// when its turn comes again.
+pub struct Crowd {
+    initiated: Template,
+    completed: Template,
+    /// How many bodies there have been about each.
+    turns: Vec<u32>,
+    chance: fastrand::Rng,
+}
+
+impl Crowd {
+    /// The same customers and the same order for the same number.
+    pub fn from(customers: usize) -> Self {
+        Self {
+            initiated: Template::new("", INITIATED),
+            completed: Template::new("", COMPLETED),
+            turns: vec![0; customers.max(1)],
+            chance: fastrand::Rng::with_seed(7),
+        }
+    }
+
+    /// The next body.
+    pub fn next_body(&mut self) -> &[u8] {
+        let customer = self.chance.usize(..self.turns.len());
+        let turn = self.turns.get(customer).copied().unwrap_or_default();
+        if let Some(turns) = self.turns.get_mut(customer) {
+            *turns += 1;
+        }
+        let customer = customer as u64;
+        // A sender has a number above 0, and so other customers.
+        let random = mixed(customer);
+        let template = if turn.is_multiple_of(2) {
+            &mut self.initiated
+        } else {
+            &mut self.completed
+        };
+        let run = mixed(random ^ u64::from(turn / 2));
+        template.fill(&customer_id(customer, random), &request_id(run));
+        &template.bytes
+    }
+}
+
+/// Waldo's ids begin with a time, so those of one source are in order, with chance behind it.
+fn customer_id(customer: u64, random: u64) -> [u8; 24] {
+    let mut id = [0; 24];
+    let digits = hex(0x6900_0000 + customer / 64, 8).chain(hex(random, 16));
+    id.iter_mut()
+        .zip(digits)
+        .for_each(|(place, digit)| *place = digit);
+    id
+}
+
+fn request_id(random: u64) -> [u8; 10] {
+    let mut id = [0; 10];
+    id.iter_mut()
+        .zip(hex(mixed(random), 10))
+        .for_each(|(place, digit)| *place = digit);
+    id
 }
 
 /// The digits of a number, the last `count` of them.
