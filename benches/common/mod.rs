@@ -123,7 +123,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// Lines of cells, shown with their right edges aligned; the first column with its left.
+/// Lines of cells as a Markdown table, shown with their right edges aligned; the first column with its left.
 pub struct Table(Vec<Vec<String>>);
 
 impl Table {
@@ -144,14 +144,17 @@ impl std::fmt::Display for Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width_of).collect();
-        for line in &self.0 {
+        for (number, line) in self.0.iter().enumerate() {
             for (at, (cell, &width)) in line.iter().zip(&widths).enumerate() {
                 match at {
-                    0 => write!(f, "{cell:<width$}")?,
-                    _ => write!(f, "  {cell:>width$}")?,
+                    0 => write!(f, "| {cell:<width$} ")?,
+                    _ => write!(f, "| {cell:>width$} ")?,
                 }
             }
-            writeln!(f)?;
+            writeln!(f, "|")?;
+            if number == 0 {
+                writeln!(f, "|---{}|", "|---:".repeat(columns.saturating_sub(1)))?;
+            }
         }
         Ok(())
     }
