@@ -871,3 +871,39 @@ fn output_that_cannot_be_written_is_told() {
         assert_calm(&told);
     }
 }
+
+/// Whoever may not look into the data directory is told so, and not that what they cannot see is wrong or missing.
+#[test]
+fn doctor_does_not_alarm_who_may_not_look() {
+    let daemon = Daemon::start();
+    let place = daemon.place();
+    let config = place.file(
+        "config.toml",
+        format!(
+            "[query]\nlisten = \"{}\"\n[store]\ndata_dir = \"{}\"\n",
+            daemon.address("query"),
+            place.data().display()
+        ),
+    );
+    fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
+    if !is_root() {
+        fs::set_permissions(place.data(), Permissions::from_mode(0o300)).unwrap();
+    }
+    let run = as_anybody(
+        place,
+        &["doctor", "--json", "--config", config.to_str().unwrap()],
+    );
+    run.assert_code(0);
+    let levels = |check: &str| -> Vec<String> {
+        let findings = run.json_lines().into_iter();
+        findings
+            .filter(|finding| finding["check"] == check)
+            .map(|finding| finding["level"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(levels("data"), ["warning"], "{}", run.stdout);
+    assert_eq!(levels("daemon"), ["ok"], "{}", run.stdout);
+    for check in ["secret", "database"] {
+        assert_eq!(levels(check), [""; 0], "{}", run.stdout);
+    }
+}

@@ -140,6 +140,7 @@ fn events(
         head_found_at: None,
         faults: Vec::new(),
     };
+    steps(Step::Checking, 0, total);
     let mut statement = snapshot
         .prepare("SELECT seq, received_at, digest, chain, size, payload FROM log ORDER BY seq")?;
     let mut found = statement.query([])?;

@@ -20,6 +20,7 @@ pub fn indexes(connection: &Connection, steps: Steps<'_>) -> Result<Vec<String>,
         of: wanted.iter().fold(0, |sum, index| index.twice_after(sum)),
         steps,
     };
+    counted.tell();
     for index in wanted {
         let Index {
             name,

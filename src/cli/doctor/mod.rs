@@ -66,9 +66,17 @@ fn look(context: &Context, loaded: &Loaded, args: &DoctorArgs, findings: &mut Fi
         Ok(directory) => directory,
         Err(error) => return findings.problem("data", error.to_string(), "name --data-dir"),
     };
-    secrets::look(context, loaded, &directory, findings);
-    place::look(&directory, findings);
     let stats = daemon::look(context, loaded, &directory, findings);
+    if place::is_closed(&directory) {
+        findings.warn(
+            "data",
+            format!("this user may not look into {}", directory.display()),
+            "run this as root or as the daemon's user: secrets, rights and database were not looked at",
+        );
+    } else {
+        secrets::look(context, loaded, &directory, stats.as_ref(), findings);
+        place::look(&directory, findings);
+    }
     backups::look(&config.backup, &directory, stats.as_ref(), findings);
     if args.online {
         outside::waldo(&config.waldo.api_url, findings);

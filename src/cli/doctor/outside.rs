@@ -179,10 +179,15 @@ fn of_reads(answer: &Answer) -> Judged {
             format!("answers {status}: not the query door, but something that takes any path"),
             "a mistyped webhook URL would lose events in silence: answer 404 to what is not served",
         ),
-        _ => (
+        (400..=499, _) => (
             Level::Ok,
             format!("answers {status}: the query door is not behind it"),
             "",
+        ),
+        _ => (
+            Level::Warning,
+            format!("answers {status}, which does not say what is behind it"),
+            SHUT,
         ),
     }
 }
@@ -263,6 +268,8 @@ mod tests {
             (401, Value::Null, Level::Ok),
             (404, json!({"code": "not_found"}), Level::Ok),
             (403, Value::Null, Level::Ok),
+            (301, Value::Null, Level::Warning),
+            (502, Value::Null, Level::Warning),
         ] {
             let answer = answer(status, body);
             assert_eq!(of_reads(&answer).0, level, "{answer:?}");

@@ -28,6 +28,11 @@ pub(super) fn look(directory: &Path, findings: &mut Findings) {
     clock(directory, findings);
 }
 
+/// Whether it is there and not for this user's eyes, which tells nothing of what is in it.
+pub(super) fn is_closed(directory: &Path) -> bool {
+    fs::read_dir(directory).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// Permission bits.
 pub(super) fn mode(meta: &Metadata) -> u32 {
     meta.permissions().mode() & 0o7777

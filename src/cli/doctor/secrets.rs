@@ -2,11 +2,19 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::findings::Findings;
 use crate::cli::Context;
 use crate::config::Loaded;
 
-pub(super) fn look(context: &Context, loaded: &Loaded, directory: &Path, findings: &mut Findings) {
+pub(super) fn look(
+    context: &Context,
+    loaded: &Loaded,
+    directory: &Path,
+    stats: Option<&Value>,
+    findings: &mut Findings,
+) {
     const CHECK: &str = "secret";
     let (config, environment) = (&loaded.config, &context.environment);
     let mut warnings = Vec::new();
@@ -18,6 +26,11 @@ pub(super) fn look(context: &Context, loaded: &Loaded, directory: &Path, finding
             let number = known.all().count();
             findings.ok(CHECK, format!("{number} webhook secrets are valid"));
         }
+        // A unit has its credentials to itself.
+        Ok(None) if stats.is_some() => findings.ok(
+            CHECK,
+            "the daemon has its webhook secret where it cannot be seen from here, such as a systemd credential",
+        ),
         Ok(None) => findings.warn(
             CHECK,
             "there is no webhook secret yet",
@@ -33,6 +46,12 @@ pub(super) fn look(context: &Context, loaded: &Loaded, directory: &Path, finding
     }
     match config.waldo.credentials(environment, &mut warnings) {
         Ok(Some(_)) => findings.ok("credentials", "Waldo's API key and client secret are there"),
+        Ok(None) if stats.is_some_and(|stats| stats["outbound"]["polling"] == true) => {
+            findings.ok(
+                "credentials",
+                "`outbound` has those for Waldo's API: it asks",
+            );
+        }
         Ok(None) => findings.warn(
             "credentials",
             "there are none for Waldo's API, so lost webhooks are not asked for",
