@@ -11,7 +11,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct Checkpointer {
     pages: Arc<AtomicI32>,
     /// The length at which the writer tries next to have it start over.
     reset_at: i32,
+    /// Whether the thread is at it.
+    moving: Arc<AtomicBool>,
     failure: Arc<Mutex<Option<StoreError>>>,
     wake: Option<mpsc::SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -47,14 +49,17 @@ impl Checkpointer {
     pub fn start(path: PathBuf) -> Result<Self, StoreError> {
         let (wake, woken) = mpsc::sync_channel::<()>(1);
         let failure = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&failure);
+        let moving = Arc::new(AtomicBool::default());
+        let (told, at_it) = (Arc::clone(&failure), Arc::clone(&moving));
         let work = move || {
             let mut connection = None;
             while woken.recv().is_ok() {
+                at_it.store(true, Ordering::Release);
                 if let Err(error) = passive(&mut connection, &path) {
                     connection = None;
                     *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
+                at_it.store(false, Ordering::Release);
             }
         };
         let thread = std::thread::Builder::new()
@@ -64,6 +69,7 @@ impl Checkpointer {
         Ok(Self {
             pages: Arc::default(),
             reset_at: RESET_PAGES,
+            moving,
             failure,
             wake: Some(wake),
             thread: Some(thread),
@@ -98,6 +104,11 @@ impl Checkpointer {
             self.reset_at = RESET_PAGES;
         }
         if pages >= self.reset_at {
+            // It is woken no more until it has done, and what is left then is little.
+            let is_there = |thread: &JoinHandle<()>| !thread.is_finished();
+            if self.moving.load(Ordering::Acquire) && self.thread.as_ref().is_some_and(is_there) {
+                return Ok(());
+            }
             let log = disk.log()?;
             log.busy_timeout(READERS_LEAVE_WITHIN)?;
             let outcome = run(log, "RESTART");
