@@ -148,31 +148,54 @@ fn behind(text: &str, sign: u8) -> &str {
 
 /// Cuts off the value at the beginning of a text that is known to be JSON.
 fn cut(text: &str) -> (&str, &str) {
-    let mut depth = 0_usize;
-    let mut in_string = false;
+    let bytes = text.as_bytes();
+    let end = match bytes.first() {
+        Some(b'"') => behind_string(bytes, 0),
+        Some(b'{' | b'[') => behind_brackets(bytes),
+        _ => bytes
+            .iter()
+            .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
+            .unwrap_or(bytes.len()),
+    };
+    split(text, end)
+}
+
+/// The place behind the string that begins at `start`.
+fn behind_string(bytes: &[u8], start: usize) -> usize {
+    let mut rest = bytes.iter().skip(start + 1);
     let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            if in_string || depth > 0 {
+    let end = rest.position(|byte| match byte {
+        _ if escaped => {
+            escaped = false;
+            false
+        }
+        b'\\' => {
+            escaped = true;
+            false
+        }
+        byte => *byte == b'"',
+    });
+    end.map_or(bytes.len(), |end| start + end + 2)
+}
+
+/// The place behind the object or array that the bytes begin with.
+fn behind_brackets(bytes: &[u8]) -> usize {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = behind_string(bytes, at);
                 continue;
             }
-            return split(text, at + 1);
-        }
-        match byte {
-            b'"' => in_string = true,
             b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth > 1 => depth -= 1,
-            b'}' | b']' if depth == 1 => return split(text, at + 1),
-            // What is neither in quotes nor in brackets ends before what follows it.
-            b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => {
-                return split(text, at);
-            }
+            b'}' | b']' if depth <= 1 => return at + 1,
+            b'}' | b']' => depth -= 1,
             _ => {}
         }
+        at += 1;
     }
-    (text, "")
+    bytes.len()
 }
 
 /// All of JSON's own signs are one byte long, so a place beside one is between two characters.
