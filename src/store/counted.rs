@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::project::Sums;
+use super::sums::Sums;
 use crate::domain::Disposition;
 use crate::metrics::Tally;
 

@@ -7,6 +7,7 @@
 //!
 //! `Store` is the seam: no SQL, no row id and no driver's type is in its signatures.
 
+mod ahead;
 mod backup;
 mod backups;
 mod brief;
@@ -38,6 +39,7 @@ mod schema;
 mod shown;
 mod stats;
 mod step;
+mod sums;
 mod workplace;
 mod writer;
 
@@ -50,6 +52,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+use crate::domain::payload::{self, Reading, Unreadable};
 use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
 
 pub use backup::{BackupError, backup_file};
@@ -75,7 +78,7 @@ pub use step::{Step, Steps};
 use news::News;
 use raw::RawFile;
 use readers::Readers;
-use writer::{Command, Health};
+use writer::{Append, Command, Health};
 
 /// What went wrong, in kinds that the edge can tell apart. The driver's words are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -261,6 +264,9 @@ impl Delivery {
     }
 }
 
+/// What a body says, or why it says nothing.
+pub(crate) type Read = Result<Reading, Unreadable>;
+
 /// Something read, and the point in the log at which it was read.
 #[derive(Clone, Debug)]
 pub struct At<T> {
@@ -435,7 +441,11 @@ impl Store {
         let (reply, receipt) = oneshot::channel();
         if inner
             .commands
-            .send(Command::Append { delivery, reply })
+            .send(Command::Append(Box::new(Append {
+                read: read_early(&delivery),
+                delivery,
+                reply,
+            })))
             .is_err()
         {
             inner.queue.leave(1, bytes);
@@ -667,6 +677,18 @@ impl Store {
         // An error means that the writer is gone, which is what is waited for.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
+}
+
+/// A larger body is read from the log by whoever projects it, and holds up nobody where it comes in.
+const READ_EARLY_BYTES: usize = 64 << 10;
+
+/// Reads a body before it is queued, for whoever projects it. Whether it is kept does not depend on that, not even on a
+/// fault in it.
+fn read_early(delivery: &Delivery) -> Option<Read> {
+    if delivery.body.len() > READ_EARLY_BYTES {
+        return None;
+    }
+    std::panic::catch_unwind(|| payload::read(delivery.source, &delivery.body, delivery.size)).ok()
 }
 
 /// How long a fact that an app told may take to become visible.

@@ -3,25 +3,22 @@
 //! Live, after a crash and in `rebuild` this is the same loop from another seq: there is one way from log to rows. Its
 //! commits may be lost in a crash, together; they are then made again. A rule that panics stops it before that event.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Row, Statement, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, Row, Statement, TransactionBehavior, params};
 
 use super::StoreError;
+use super::ahead::Ahead;
 use super::counted::Counted;
 use super::rows::{self, Finder, Keeper, int, seq, to_json, uint};
-use crate::domain::coverage::day_of;
-use crate::domain::customer::Customer;
+use super::sums::{Settlement, Sums, counted_name, counted_status};
 use crate::domain::fold::{Event, Verdict, World};
 use crate::domain::payload::{self, Kept, Reading, Unreadable};
-use crate::domain::request::WaldoRequest;
 use crate::domain::rows::Rows;
-use crate::domain::{Digest, Seq, SettledBy, Source, State, Timestamp};
+use crate::domain::{Digest, Seq, Source, State, Timestamp};
 
 /// Rows kept at hand between slices; past it all are let go, for the file has them. Where a single slice needs more (a
 /// customer with very many open requests), twice of what it needs, or each slice would load them all again.
@@ -43,22 +40,23 @@ pub struct SliceLimits {
     pub events: usize,
     /// Time at most, looked at every few events.
     pub time: Duration,
-    /// Whether to end early as soon as an append waits.
-    pub yielding: bool,
+    /// Events after which an append that waits ends it.
+    pub at_least: usize,
 }
 
 impl SliceLimits {
-    /// Large when far behind, for folding more at once writes each row less often; otherwise an append that comes ends it.
+    /// A share of what is behind, so that the projector keeps up with any load and an append waits no longer than that
+    /// takes.
     pub const fn for_backlog(backlog: u64) -> Self {
-        let (events, millis, yielding) = match backlog {
-            50_000.. => (8192, 100, false),
-            1_000.. => (8192, 60, false),
-            _ => (1024, 20, true),
+        let at_least = match backlog / 8 {
+            ..32 => 32,
+            1024.. => 1024,
+            share => share as usize,
         };
         Self {
-            events,
-            time: Duration::from_millis(millis),
-            yielding,
+            events: 8192,
+            time: Duration::from_millis(100),
+            at_least,
         }
     }
 
@@ -67,13 +65,10 @@ impl SliceLimits {
         Self {
             events: 20_000,
             time: Duration::from_secs(3600),
-            yielding: false,
+            at_least: usize::MAX,
         }
     }
 }
-
-/// Bytes of a name that is counted for itself.
-const MAX_COUNTED_NAME: usize = 64;
 
 /// How many events are folded between two looks at the clock.
 const LOOK_EVERY: usize = 32;
@@ -89,18 +84,17 @@ pub struct Projector {
     room: usize,
     /// Whether no rows were at hand when the slice began.
     fresh: bool,
+    /// What need not be read from the log again.
+    ahead: Ahead,
     /// Where slices are counted.
     counted: Arc<Counted>,
 }
 
-/// What a slice adds up, written at its end.
-#[derive(Default)]
-pub(super) struct Sums {
-    counts: BTreeMap<(&'static str, Cow<'static, str>), i64>,
-    minutes: BTreeMap<i64, (i64, Option<Seq>)>,
-    last_webhook_at: Option<Timestamp>,
-    /// The highest key of each table that an erased row had: no row tells it any more.
-    erased_keys: BTreeMap<&'static str, u64>,
+/// What a slice works with, event after event.
+struct Step<'c> {
+    finder: Finder<'c>,
+    insert_verdict: CachedStatement<'c>,
+    sums: &'c mut Sums,
 }
 
 enum Folded {
@@ -139,6 +133,7 @@ impl Projector {
             halt: None,
             room: MAX_ROWS_AT_HAND,
             fresh: true,
+            ahead: Ahead::default(),
             counted: Arc::default(),
         })
     }
@@ -271,6 +266,11 @@ impl Projector {
         Ok(Folded::UpTo(projected))
     }
 
+    /// Hands over an event that was just appended, as it was read when it came.
+    pub fn hand_over(&mut self, event: Event) {
+        self.ahead.push(event);
+    }
+
     fn fold(
         &mut self,
         connection: &Connection,
@@ -279,42 +279,77 @@ impl Projector {
         sums: &mut Sums,
     ) -> Result<Folded, StoreError> {
         let started = Instant::now();
+        let enough = |folded: usize| {
+            folded >= limits.events
+                || folded.is_multiple_of(LOOK_EVERY)
+                    && (started.elapsed() > limits.time
+                        || folded >= limits.at_least && appends_wait())
+        };
+        let mut step = Step {
+            finder: Finder::of(connection)?,
+            insert_verdict: connection.prepare_cached(INSERT_VERDICT)?,
+            sums,
+        };
         let mut projected = self.projected;
-        let mut statement = connection.prepare_cached(
-            "SELECT seq, received_at, source, digest, size, payload, reading FROM log WHERE seq > ?1 \
-             ORDER BY seq LIMIT ?2",
-        )?;
-        let mut rows =
-            statement.query(params![int(self.projected.0), int(limits.events as u64)])?;
-        let mut finder = Finder::of(connection)?;
-        let mut insert_verdict = connection.prepare_cached(INSERT_VERDICT)?;
         let mut folded = 0;
-        while let Some(row) = rows.next()? {
-            let event = read_event(row)?;
-            self.gather(&mut finder, &event)?;
-            let world = &mut self.world;
-            // The world is thrown away when this fails, so no half-done step is ever seen.
-            let stepped = catch_unwind(AssertUnwindSafe(|| Self::step(world, &event, sums)));
-            let verdict = match stepped {
-                Ok(verdict) => verdict,
-                Err(panic) => {
-                    return Ok(Folded::Failed(Halt {
-                        seq: event.seq,
-                        reason: last_words(&*panic),
-                    }));
+        // What is at hand is taken from there, else the log is read; a slice does one of the two.
+        let mut ahead = std::mem::take(&mut self.ahead);
+        if ahead.is_at(projected.next()) {
+            while let Some(event) = ahead.pop() {
+                if let Some(halt) = self.fold_event(&mut step, &event)? {
+                    return Ok(Folded::Failed(halt));
                 }
-            };
-            save_verdict(&mut insert_verdict, &event, &verdict)?;
-            self.count(&event, sums);
-            projected = event.seq;
-            folded += 1;
-            if folded % LOOK_EVERY == 0
-                && (started.elapsed() > limits.time || (limits.yielding && appends_wait()))
-            {
-                break;
+                projected = event.seq;
+                folded += 1;
+                if enough(folded) {
+                    break;
+                }
+            }
+        } else {
+            let mut log = connection.prepare_cached(
+                "SELECT seq, received_at, source, digest, size, payload, reading FROM log WHERE seq > ?1 \
+                 ORDER BY seq LIMIT ?2",
+            )?;
+            let mut rows = log.query(params![int(projected.0), int(limits.events as u64)])?;
+            while let Some(row) = rows.next()? {
+                let event = read_event(row)?;
+                if let Some(halt) = self.fold_event(&mut step, &event)? {
+                    return Ok(Folded::Failed(halt));
+                }
+                projected = event.seq;
+                folded += 1;
+                if enough(folded) {
+                    break;
+                }
             }
         }
+        self.ahead = ahead;
         Ok(Folded::UpTo(projected))
+    }
+
+    /// Folds one event in and writes what became of it, or says at which rule it failed.
+    fn fold_event(
+        &mut self,
+        step: &mut Step<'_>,
+        event: &Event,
+    ) -> Result<Option<Halt>, StoreError> {
+        self.gather(&mut step.finder, event)?;
+        let world = &mut self.world;
+        let sums = &mut *step.sums;
+        // The world is thrown away when this fails, so no half-done step is ever seen.
+        let stepped = catch_unwind(AssertUnwindSafe(|| Self::step(world, event, sums)));
+        let verdict = match stepped {
+            Ok(verdict) => verdict,
+            Err(panic) => {
+                return Ok(Some(Halt {
+                    seq: event.seq,
+                    reason: last_words(&*panic),
+                }));
+            }
+        };
+        save_verdict(&mut step.insert_verdict, event, &verdict)?;
+        self.count(event, step.sums);
+        Ok(None)
     }
 
     /// Brings the rows that the event names from the file, where they are not at hand.
@@ -407,139 +442,6 @@ impl Projector {
         if event.source == Source::Webhook {
             sums.last_webhook_at = Some(event.received_at);
         }
-    }
-}
-
-impl Sums {
-    pub(super) fn add(&mut self, kind: &'static str, word: Cow<'static, str>, number: i64) {
-        *self.counts.entry((kind, word)).or_default() += number;
-    }
-
-    /// The events among what was added up, by what the rules made of them.
-    pub(super) fn dispositions(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.counts
-            .iter()
-            .filter(|((kind, _), _)| *kind == "disposition")
-            .filter_map(|((_, word), number)| Some((word.as_ref(), u64::try_from(*number).ok()?)))
-    }
-
-    pub(super) fn erased_key(&mut self, table: &'static str, key: u64) {
-        let highest = self.erased_keys.entry(table).or_default();
-        *highest = key.max(*highest);
-    }
-
-    fn moved(&mut self, kind: &'static str, from: Option<&'static str>, to: Option<&'static str>) {
-        if from != to {
-            for (word, number) in [(from, -1), (to, 1)] {
-                if let Some(word) = word {
-                    self.add(kind, word.into(), number);
-                }
-            }
-        }
-    }
-
-    /// Counts a request where it stands now, and how it was settled.
-    fn request_moved(&mut self, from: Option<Standing>, to: Option<Standing>) {
-        let state = |standing: Option<Standing>| standing.and_then(|(state, _)| state);
-        self.moved(
-            "state",
-            state(from).map(State::as_str),
-            state(to).map(State::as_str),
-        );
-        let settlement = |standing: Option<Standing>| standing.and_then(|(_, settled)| settled);
-        if settlement(from) != settlement(to) {
-            for (settled, number) in [(settlement(from), -1), (settlement(to), 1)] {
-                if let Some(settled) = settled {
-                    self.add("settled", settled.to_string().into(), number);
-                }
-            }
-        }
-    }
-
-    pub(super) fn save(&self, connection: &Connection) -> Result<(), StoreError> {
-        let mut count = connection.prepare_cached(
-            "INSERT INTO counts (kind, word, number) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (kind, word) DO UPDATE SET number = number + excluded.number",
-        )?;
-        // What has come down to nothing leaves no row: what was once there is not to be told by it.
-        let mut none = connection
-            .prepare_cached("DELETE FROM counts WHERE kind = ?1 AND word = ?2 AND number = 0")?;
-        for ((kind, word), number) in &self.counts {
-            count.execute(params![kind, word, number])?;
-            if *number <= 0 {
-                none.execute(params![kind, word])?;
-            }
-        }
-        let mut key = connection.prepare_cached(
-            "INSERT INTO counts (kind, word, number) VALUES ('key', ?1, ?2) \
-             ON CONFLICT (kind, word) DO UPDATE SET number = max(number, excluded.number)",
-        )?;
-        for (table, highest) in &self.erased_keys {
-            key.execute(params![table, int(*highest)])?;
-        }
-        let mut minute = connection.prepare_cached(
-            "INSERT INTO minutes (minute, events, first_seq) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (minute) DO UPDATE SET events = events + excluded.events",
-        )?;
-        for (at, (events, first_seq)) in &self.minutes {
-            minute.execute(params![at, events, first_seq.map(|first| int(first.0))])?;
-        }
-        Ok(())
-    }
-}
-
-/// The name that an event is counted under; a name that is no name but a text is not kept for that.
-pub(super) fn counted_name(event: &Event) -> Cow<'static, str> {
-    let reading = match &event.reading {
-        Ok(reading) => reading,
-        Err(Unreadable::Erased(_)) => return "(erased)".into(),
-        Err(_) => return "(none)".into(),
-    };
-    match (reading.kind(event.source), &reading.event) {
-        (Some(known), _) => known.as_str().into(),
-        (None, None) => "(none)".into(),
-        (None, Some(name)) if name.len() > MAX_COUNTED_NAME => "(other)".into(),
-        (None, Some(name)) => name.clone().into(),
-    }
-}
-
-/// The word that a known customer is counted under: the closed vocabulary, so that a body cannot make up rows.
-pub(super) fn counted_status(customer: &Customer) -> Option<&'static str> {
-    const KNOWN: [&str; 4] = ["APPROVED", "REJECTED", "REVIEW", "PENDING"];
-    if !customer.is_known() {
-        return None;
-    }
-    Some(match customer.status.as_deref() {
-        Some(word) => KNOWN
-            .into_iter()
-            .find(|known| *known == word)
-            .unwrap_or("(other)"),
-        None => "(unknown)",
-    })
-}
-
-/// Where a request stands, for the counts.
-type Standing = (Option<State>, Option<Settlement>);
-
-/// The day and the way of a request's settlement, under which it is counted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Settlement {
-    day: i64,
-    by: SettledBy,
-}
-
-impl Settlement {
-    pub(super) fn of(request: &WaldoRequest) -> Option<Self> {
-        Some(Self {
-            day: day_of(request.settled_at?),
-            by: request.settled_by?,
-        })
-    }
-}
-
-impl fmt::Display for Settlement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.day, self.by)
     }
 }
 

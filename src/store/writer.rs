@@ -21,7 +21,8 @@ use super::project::{Halt, Projector, SliceLimits};
 use super::prune::{Pruned, take_out};
 use super::rows::int;
 use super::schema::{BUSY_TIMEOUT, wal_path};
-use super::{Delivery, Points, Queue, StoreError};
+use super::{Delivery, Points, Queue, Read, StoreError};
+use crate::domain::fold::Event;
 use crate::domain::{Chain, Seq, Source, Timestamp};
 
 /// Deliveries that share one commit at most.
@@ -33,23 +34,14 @@ const RETRY_EVERY: Duration = Duration::from_millis(200);
 
 /// How long an event may wait to be projected, so that others are projected with it.
 const PROJECT_WITHIN: Duration = Duration::from_millis(4);
-/// The same, when so many events have come in a shorter time that latency is not what counts.
-const PROJECT_WITHIN_UNDER_LOAD: Duration = Duration::from_millis(100);
-/// From so many events on there is load,
-const FEW_EVENTS: u64 = 128;
-/// and so many are projected at once however soon they came.
-const MANY_EVENTS: u64 = 4096;
+/// The projections are near the log's end when they are no more events behind it.
+const NEAR_EVENTS: u64 = 4096;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub enum Command {
     /// Keep a body; answered when it is durable.
-    Append {
-        /// The body.
-        delivery: Delivery,
-        /// Where the answer goes; nobody need be there any more.
-        reply: oneshot::Sender<Result<Seq, StoreError>>,
-    },
+    Append(Box<Append>),
     /// Take payloads out that were found to be old.
     Prune {
         /// The events.
@@ -71,6 +63,17 @@ pub enum Command {
     },
     /// Finish what is queued and end.
     Stop,
+}
+
+/// A body to be kept.
+#[derive(Debug)]
+pub struct Append {
+    /// The body.
+    pub delivery: Delivery,
+    /// What was read of it, unless that is left to the projector.
+    pub read: Option<Read>,
+    /// Where the answer goes; nobody need be there any more.
+    pub reply: oneshot::Sender<Result<Seq, StoreError>>,
 }
 
 /// What is wrong with the writer.
@@ -142,8 +145,6 @@ struct Unprojected {
     urgent: bool,
 }
 
-type Waiting = (Delivery, oneshot::Sender<Result<Seq, StoreError>>);
-
 impl Writer {
     /// Opens the write side and finds out where log and projections end.
     pub fn open(
@@ -187,7 +188,7 @@ impl Writer {
     /// Works until told to stop.
     pub fn run(mut self) {
         let announce = AnnounceEnd(Arc::clone(&self.points));
-        let mut batch: Vec<Waiting> = Vec::new();
+        let mut batch: Vec<Append> = Vec::new();
         let mut stopping = false;
         while !stopping && !self.replaced {
             stopping = self.gather(&mut batch);
@@ -214,24 +215,20 @@ impl Writer {
     /// How long until a slice is to be projected; `None` when there is nothing that could be.
     ///
     /// Every transaction has its price, and rows that several events of a slice touch are written once: so a moment is
-    /// waited for more, a longer one under load. Appends that come meanwhile are made meanwhile.
+    /// waited for more. Appends that come meanwhile are made meanwhile.
     fn due_in(&self) -> Option<Duration> {
         let unprojected = self.unprojected?;
-        let backlog = self.backlog();
-        if backlog == 0 || self.projector.halt().is_some() {
+        if self.backlog() == 0 || self.projector.halt().is_some() {
             return None;
         }
-        let patience = match backlog {
-            _ if unprojected.urgent => Duration::ZERO,
-            ..FEW_EVENTS => PROJECT_WITHIN,
-            FEW_EVENTS..MANY_EVENTS => PROJECT_WITHIN_UNDER_LOAD,
-            MANY_EVENTS.. => Duration::ZERO,
-        };
-        Some(patience.saturating_sub(unprojected.since.elapsed()))
+        if unprojected.urgent {
+            return Some(Duration::ZERO);
+        }
+        Some(PROJECT_WITHIN.saturating_sub(unprojected.since.elapsed()))
     }
 
     /// Takes what waits, waiting for something if there is nothing else to do. True: told to stop.
-    fn gather(&mut self, batch: &mut Vec<Waiting>) -> bool {
+    fn gather(&mut self, batch: &mut Vec<Append>) -> bool {
         let trouble = {
             let health = self.points.health.borrow();
             self.open.is_none() || health.unwritable.is_some() || health.unprojectable.is_some()
@@ -254,9 +251,9 @@ impl Writer {
         let mut bytes = 0;
         while let Some(command) = next {
             match command {
-                Command::Append { delivery, reply } => {
-                    bytes += delivery.body.len();
-                    batch.push((delivery, reply));
+                Command::Append(append) => {
+                    bytes += append.delivery.body.len();
+                    batch.push(*append);
                 }
                 Command::Checkup { reply } => {
                     // Whoever asked may have gone.
@@ -278,13 +275,14 @@ impl Writer {
         false
     }
 
-    fn append(&mut self, batch: &mut Vec<Waiting>) {
+    fn append(&mut self, batch: &mut Vec<Append>) {
         let began = Instant::now();
-        let result = self.try_append(batch);
+        let now = (self.clock)();
+        let result = self.try_append(now, batch);
         let counted = &self.points.counted;
         counted.commit(batch.len(), began.elapsed(), result.is_ok());
-        let bytes = batch.iter().map(|(delivery, _)| delivery.body.len()).sum();
-        self.queue.leave(batch.len(), bytes);
+        let bytes = batch.iter().map(|waiting| waiting.delivery.body.len());
+        self.queue.leave(batch.len(), bytes.sum());
         match result {
             Ok(first) => {
                 self.writable_again();
@@ -294,26 +292,36 @@ impl Writer {
                 // Whoever told the daemon something waits until it is visible; Waldo does not.
                 unprojected.urgent |= batch
                     .iter()
-                    .any(|(delivery, _)| delivery.source != Source::Webhook);
-                let seqs = first.0..;
-                for (seq, (_, reply)) in seqs.zip(batch.drain(..)) {
+                    .any(|waiting| waiting.delivery.source != Source::Webhook);
+                let seqs = (first.0..).map(Seq);
+                for (seq, waiting) in seqs.zip(batch.drain(..)) {
                     // A sender that hung up changes nothing: the event is kept.
-                    let _ = reply.send(Ok(Seq(seq)));
+                    let _ = waiting.reply.send(Ok(seq));
+                    if let Some(reading) = waiting.read {
+                        self.projector.hand_over(Event {
+                            seq,
+                            received_at: now,
+                            source: waiting.delivery.source,
+                            digest: waiting.delivery.digest,
+                            reading,
+                        });
+                    }
                 }
             }
             Err(error) => {
                 let reason = error.to_string();
                 self.refuse(&error);
-                for (_, reply) in batch.drain(..) {
-                    let _ = reply.send(Err(StoreError::Unavailable(reason.clone())));
+                for waiting in batch.drain(..) {
+                    let _ = waiting
+                        .reply
+                        .send(Err(StoreError::Unavailable(reason.clone())));
                 }
             }
         }
     }
 
     /// Appends a batch in one commit and returns its first seq.
-    fn try_append(&mut self, batch: &[Waiting]) -> Result<Seq, StoreError> {
-        let now = (self.clock)();
+    fn try_append(&mut self, now: Timestamp, batch: &[Append]) -> Result<Seq, StoreError> {
         let open = self.reopened()?;
         let mut head = open.head;
         let first = head.seq.next();
@@ -326,7 +334,7 @@ impl Writer {
                 "INSERT INTO log (seq, received_at, source, size, digest, chain, payload) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
-            for (delivery, _) in batch {
+            for Append { delivery, .. } in batch {
                 let seq = head.seq.next();
                 head = Head {
                     seq,
@@ -370,7 +378,7 @@ impl Writer {
             Ok(projected) => {
                 let left = self.backlog();
                 self.unprojected = (left > 0).then(Unprojected::now);
-                if left <= MANY_EVENTS {
+                if left <= NEAR_EVENTS {
                     self.points.catching_up.store(false, Ordering::Release);
                 }
                 let halt = self.projector.halt().cloned();

@@ -12,10 +12,9 @@ use crate::domain::request::WaldoRequest;
 use crate::domain::{Digest, Disposition, Seq, Timestamp};
 use crate::store::StoreError;
 use crate::store::erased::ErasedEvent;
-use crate::store::project::{
-    INSERT_VERDICT, Settlement, Sums, counted_name, counted_status, read_event, save_verdict,
-};
+use crate::store::project::{INSERT_VERDICT, read_event, save_verdict};
 use crate::store::rows::{Link, follow, int, load_customer, request_by_key, to_json, uint};
+use crate::store::sums::{Settlement, Sums, counted_name, counted_status};
 
 /// Events that are erased at once beside a running daemon, whose writer does nothing else meanwhile.
 const MAX_EVENTS_AT_ONCE: usize = 20_000;
