@@ -104,6 +104,14 @@ class Disk:
             os.close(handle)
 
 
+class UnorderedDisk(Disk):
+    """One whose journal does not bring the data of a file along with its name, as that of ext4 does otherwise: only what
+    was flushed itself is there after a cut."""
+
+    def mount(self, options="loop"):
+        super().mount(f"{options},data=writeback")
+
+
 class ThinDisk(Disk):
     """A disk with less behind it than it says, as thinly provisioned ones have. While it is starved, what is written to
     new blocks is lost: the next flush says so once, and the cache forgets that it was ever to be written.

@@ -96,10 +96,10 @@ def served(daemon):
             raise Breach(f"while deliveries are refused {target} answers {answer}")
 
 
-def back_again(daemon, ledger):
+def back_again(daemon, ledger, within=BACK_WITHIN):
     """The seconds until a delivery is taken."""
     client = daemon.ingest()
-    return until("a delivery to be taken again", BACK_WITHIN, lambda: ledger.post(client))
+    return until("a delivery to be taken again", within, lambda: ledger.post(client))
 
 
 def cut_short(rounds):

@@ -169,6 +169,12 @@ class Load:
             pass
         client.close()
 
+    def hush(self):
+        """No delivery comes any more; a registration may still wait for its answer."""
+        self.over.set()
+        for sender in self.running[:-1]:
+            sender.result()
+
     def stop(self):
         self.over.set()
         self.pool.shutdown()

@@ -7,7 +7,7 @@ made a no-op, and with the flushes of the WAL alone, which is `synchronous=NORMA
 import random
 import time
 
-from disk import Disk, ThinDisk, strace
+from disk import Disk, ThinDisk, UnorderedDisk, strace
 from errors import back_again
 from ledger import Ledger, under_load
 from rig import Breach, Daemon, Place, until
@@ -37,7 +37,7 @@ def run(long, report):
 
     rounds = 30 if long else 2
     for _ in range(rounds):
-        survives(cut(before=back_up))
+        survives(cut(before=back_up, disk=UnorderedDisk))
         survives(cut(before=erase))
     report(f"{rounds} cuts each after a backup and after an erasure that was reported done: both still done")
 

@@ -140,7 +140,10 @@ class Daemon:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, breach, *_):
+        if breach:
+            how = "runs" if self.runs() else f"ended with {self.process.returncode}"
+            breach.add_note(f"the daemon {how}; its log ends:\n{self.log_text()[-1000:]}")
         self.kill()
 
     @classmethod

@@ -3,7 +3,6 @@ go, and deliveries are taken all the while.
 """
 
 import contextlib
-import json
 import selectors
 import socket
 import time
