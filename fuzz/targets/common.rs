@@ -16,7 +16,7 @@ use waldo_syncd::clock::now;
 use waldo_syncd::domain::{Digest, Seq, Source};
 use waldo_syncd::door::{Hosts, Routes};
 use waldo_syncd::http::errands::Errands;
-use waldo_syncd::http::{Control, LargeRoom, MAX_WAITING, Query, control_routes, query_routes};
+use waldo_syncd::http::{Control, MAX_WAITING, Query, Room, control_routes, query_routes};
 use waldo_syncd::metrics::Metrics;
 use waldo_syncd::store::{Delivery, Options, Store, StoreThread};
 
@@ -64,7 +64,8 @@ impl Place {
             errands: Arc::clone(&errands),
             silence_after: Duration::from_secs(1800),
             queue_limits: (1000, 1 << 24),
-            large_room: LargeRoom::default(),
+            answer_room: Room::for_answers(),
+            event_room: Room::for_events(),
             stop: stopped.clone(),
         }));
         let control = control_routes(

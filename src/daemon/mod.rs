@@ -25,7 +25,7 @@ use crate::config::{Config, ConfigError, Environment, Loaded, WaldoConfig};
 use crate::door::{self, BodyLimits, Door, DoorMetrics, Hosts, Limits, Routes};
 use crate::http::errands::Errands;
 use crate::http::{
-    Control, Ingest, LargeRoom, MAX_WAITING, Query, Refusals, Secrets, Senders, webhook_path,
+    Control, Ingest, MAX_WAITING, Query, Refusals, Room, Secrets, Senders, webhook_path,
 };
 use crate::metrics::Metrics;
 use crate::store::{Options, Store, StoreError};
@@ -260,7 +260,8 @@ impl Shared<'_> {
             ),
             errands: Arc::clone(&self.errands),
             silence_after: self.config.requests.silence_after,
-            large_room: LargeRoom::default(),
+            answer_room: Room::for_answers(),
+            event_room: Room::for_events(),
             stop: self.stopped.clone(),
         })
     }

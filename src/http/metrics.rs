@@ -82,6 +82,10 @@ fn samples(query: &Query, census: Option<&Stats>, now: Timestamp) -> Vec<Sample>
     let whole = |read: fn(&Stats) -> u64| census.map(|stats| Number::Whole(read(stats)));
     let oldest = |stats: &Stats| seconds(stats.waiting_since.map_or(0, |at| now.ms_since(at)));
     let silent = |stats: &Stats| u64::from(query.silent_since(now, stats).is_some());
+    let rooms = [
+        ("answer", &query.answer_room),
+        ("stream", &query.event_room),
+    ];
     let last_webhook = census.and_then(|stats| stats.last_webhook_at);
     vec![
         Sample::gauge(
@@ -143,6 +147,23 @@ fn samples(query: &Query, census: Option<&Stats>, now: Timestamp) -> Vec<Sample>
             "last_webhook_timestamp_seconds",
             "When the last webhook came",
             last_webhook.map(|at| Number::Whole(seconds(at.0))),
+        ),
+        Sample::gauges(
+            "held_answer_bytes",
+            "Bytes of large answers that are made and not yet taken by their readers",
+            "kind",
+            rooms.map(|(kind, room)| (kind, room.taken())),
+        ),
+        Sample::gauges(
+            "max_held_answer_bytes",
+            "How many bytes that may be",
+            "kind",
+            rooms.map(|(kind, room)| (kind, room.size())),
+        ),
+        Sample::counter(
+            "refused_answers",
+            "Large answers that were refused, for those that their readers do not take left no room",
+            Number::Whole(query.answer_room.refused()),
         ),
         Sample::gauge(
             "database_bytes",

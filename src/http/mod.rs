@@ -15,6 +15,7 @@ mod paths;
 mod query;
 mod reply;
 mod requests;
+mod room;
 mod stats;
 mod stream;
 
@@ -22,7 +23,7 @@ pub use auth::{Secrets, Senders, Signature};
 pub use control::{Control, MAX_WAITING, routes as control_routes};
 pub use ingest::{Ingest, Refusals, routes as ingest_routes};
 pub use query::{Query, routes as query_routes};
-pub use stream::LargeRoom;
+pub use room::Room;
 
 /// The path at which a webhook with this secret is taken.
 #[must_use]

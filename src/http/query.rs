@@ -19,7 +19,7 @@ use super::errands::Errands;
 use super::params::Params;
 use super::paths::matched;
 use super::reply::{Code, Problem};
-use super::stream::LargeRoom;
+use super::room::Room;
 use super::{customers, feed, health, metrics, openapi, page, requests, stats, stream};
 use crate::door::{Hosts, Peer, Routes};
 use crate::metrics::Metrics;
@@ -52,8 +52,10 @@ pub struct Query {
     pub silence_after: Duration,
     /// Deliveries and bytes that may wait for the writer.
     pub queue_limits: (usize, u64),
+    /// Room for large answers that are made and not taken yet.
+    pub answer_room: Room,
     /// Room for large events on their way to readers of the stream.
-    pub large_room: LargeRoom,
+    pub event_room: Room,
     /// True when the daemon stops: nobody waits for news any longer.
     pub stop: tokio::sync::watch::Receiver<bool>,
 }
@@ -157,7 +159,14 @@ impl Query {
     async fn answer(self: Arc<Self>, found: Option<(&Path, &str)>, asked: Asked) -> Reply {
         let allowed_origin = self.allowed_origin(&asked.headers);
         let result = match self.guard(found, &asked).await {
-            Ok((path, id, params)) => (path.answer)(Arc::clone(&self), id, params, asked).await,
+            Ok((path, id, params)) => {
+                let made = (path.answer)(Arc::clone(&self), id, params, asked).await;
+                match made {
+                    // What the page is made of is in the program anyway.
+                    Ok(reply) if !path.is_open => self.answer_room.hold(reply).await,
+                    made => made,
+                }
+            }
             Err(problem) => Err(problem),
         };
         let mut reply = result.unwrap_or_else(Reply::from);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::unfold;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use warp::Reply as _;
 use warp::reply::Response as Reply;
 use warp::sse::{self, Event};
@@ -19,6 +18,7 @@ use super::feed::filter;
 use super::params::Params;
 use super::query::{Asked, Query};
 use super::reply::Problem;
+use super::room::Place;
 use crate::domain::Seq;
 use crate::domain::view::Shown;
 use crate::metrics::Present;
@@ -32,25 +32,12 @@ const READ_AHEAD: PageLimit = PageLimit {
 };
 /// From this size on an event is read only when there is room for it.
 const LARGE_BYTES: usize = 32 * 1024;
-/// Room for large events on their way to all readers, in KiB of payload. One that is larger takes all of it.
-const LARGE_ROOM_KIB: u32 = 32 * 1024;
 /// How long a reader waits for room. Then its stream ends; it comes back with the id of the last event it had.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
 /// A comment line goes out after this much silence, so that proxies and readers see that the stream lives.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// How long the tail is waited for before it is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-
-/// Room for large events that all readers share: those who do not take theirs are cut off by the door in time, and
-/// meanwhile hold no more than this.
-#[derive(Clone, Debug)]
-pub struct LargeRoom(Arc<Semaphore>);
-
-impl Default for LargeRoom {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_ROOM_KIB as usize)))
-    }
-}
 
 /// One reader's place in the feed.
 struct Reader {
@@ -61,7 +48,7 @@ struct Reader {
     /// Bytes of a large event that comes next.
     large: Option<usize>,
     /// Held until the reader asks for what comes after a large event, so until it has taken that.
-    room_taken: Option<OwnedSemaphorePermit>,
+    room_taken: Option<Place>,
     _present: Present,
 }
 
@@ -107,7 +94,9 @@ impl Reader {
         let mut stop = self.query.stop.clone();
         while self.ahead.is_empty() {
             if let Some(bytes) = self.large.take() {
-                self.room_taken = Some(self.room(bytes).await?);
+                let room = &self.query.event_room;
+                // The text that is made of it takes up to twice its length, for it grows by doubling.
+                self.room_taken = Some(room.take(2 * bytes as u64, ROOM_WITHIN).await?);
                 self.read(PageLimit { items: 1, bytes }).await?;
             } else {
                 self.read(READ_AHEAD).await?;
@@ -147,14 +136,6 @@ impl Reader {
             self.ahead.push_back(shown);
         }
         Some(())
-    }
-
-    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(LARGE_ROOM_KIB);
-        let room = Arc::clone(&self.query.large_room.0);
-        let waiting = room.acquire_many_owned(kib.min(LARGE_ROOM_KIB));
-        // It is never closed.
-        tokio::time::timeout(ROOM_WITHIN, waiting).await.ok()?.ok()
     }
 }
 

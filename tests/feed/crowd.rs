@@ -17,7 +17,9 @@ const READERS: usize = 1000;
 /// Files that this process and the daemon, which inherits the limit, may have open.
 const FILES: u64 = 4096;
 /// What the daemon may have in use for a crowd of readers, in KiB. A debug build needs some 24 MiB for itself; hyper has
-/// some 20 KiB a connection, a reader's share of the feed is 32 KiB, and its text on the way as much again.
+/// some 20 KiB a connection, a reader's share of the feed is 32 KiB, and its text on the way as much again: 44 MiB were seen
+/// of a thousand readers. Large answers and events have 64 and 32 MiB of room, and eight reads at once a few copies each of
+/// what they read.
 const MEMORY_KIB: i64 = 160 * 1024;
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -204,6 +206,51 @@ fn large_events_that_nobody_takes_cost_no_more_than_their_room() {
     );
     assert_small(&daemon);
     drop(unread);
+}
+
+#[test]
+fn large_answers_that_nobody_takes_cost_no_more_than_their_room() {
+    let daemon = Daemon::configured(|place| {
+        format!(
+            "[store]\ndata_dir = \"{}\"\n[ingest]\nmax_body = \"8 MiB\"\n",
+            place.data().display()
+        )
+    });
+    let large = json!({"event": "flag", "customerId": "c", "note": "x".repeat(6_000_000)});
+    let seq = daemon.deliver(large);
+    daemon.event(seq);
+    let path = format!("/v1/events/{seq}/payload");
+    let ask = request("GET", &path, &[], None);
+    let held = || metric(&daemon, "waldo_syncd_held_answer_bytes{kind=\"answer\"} ");
+    let most = metric(
+        &daemon,
+        "waldo_syncd_max_held_answer_bytes{kind=\"answer\"} ",
+    );
+    let mut unread = Vec::new();
+    while held() + 6_000_000 < most {
+        let before = held();
+        let mut reader = narrow(&daemon);
+        reader.write_all(&ask).unwrap();
+        unread.push(reader);
+        poll("an answer that nobody takes", LIMIT, || {
+            (held() > before).then_some(())
+        });
+    }
+    let refused = daemon.get(&path);
+    refused.assert_problem(503, "too_many_answers");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(metric(&daemon, "waldo_syncd_refused_answers_total "), 1);
+    // Whoever asks for little is served.
+    assert_eq!(daemon.get("/v1/stats").status, 200);
+    // When one of those who take nothing leaves, the next has its room.
+    unread.pop();
+    let answer = poll("room again", LIMIT, || {
+        Some(daemon.get(&path)).filter(|answer| answer.status == 200)
+    });
+    assert!(answer.body.len() > 6_000_000);
+    drop(unread);
+    poll("all room", LIMIT, || (held() == 0).then_some(()));
+    assert_small(&daemon);
 }
 
 #[test]

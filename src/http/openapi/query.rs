@@ -24,7 +24,7 @@ one point of the log, named by `Waldo-Syncd-Seq`. A parameter that is unknown, g
 The same paths are served on the control socket, without a token.";
 
 /// What the answers to a GET share.
-const OF_ALL: [Code; 7] = [
+const OF_ALL: [Code; 8] = [
     Code::BadParameter,
     Code::BadRequest,
     Code::MethodNotAllowed,
@@ -32,6 +32,7 @@ const OF_ALL: [Code; 7] = [
     Code::HeadTooLarge,
     Code::Unavailable,
     Code::SeqNotReached,
+    Code::TooManyAnswers,
 ];
 
 /// The document.
