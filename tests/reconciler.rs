@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
@@ -179,8 +179,13 @@ fn a_busy_waldo_is_asked_again_when_it_wants() {
     rig.idle();
     let trouble = json!({"status": 429, "retryAfterSeconds": 1, "count": 2});
     rig.at_sandbox("trouble", &trouble);
+    let began = Instant::now();
     let (run, standing) = rig.resync(&[&customer_id]);
     run.assert_code(0);
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "a second each time"
+    );
     assert_eq!(
         (&standing["failed"], &standing["settled"]),
         (&json!(0), &json!(1))
@@ -189,6 +194,35 @@ fn a_busy_waldo_is_asked_again_when_it_wants() {
     let (run, standing) = rig.resync(&["--all"]);
     run.assert_code(1);
     assert_eq!(standing["failed"], 1);
+}
+
+#[test]
+fn a_busy_waldo_is_left_alone_as_long_as_it_asks() {
+    let rig = Rig::start(AT_ONCE, &["--lose", "1"]);
+    // Whoever asks has a token: a login that is refused has its own pause.
+    let onboarded = rig.onboard("fraud-pass", true);
+    rig.settled(onboarded["requestId"].as_str().unwrap());
+    let trouble = json!({"status": 429, "retryAfterSeconds": 6, "count": 1});
+    rig.at_sandbox("trouble", &trouble);
+    let body =
+        json!({"requestId": "r", "operation": "fraud", "customerId": "c", "deadlineSeconds": 1});
+    let body = body.to_string();
+    let told = rig
+        .daemon
+        .controller()
+        .call("POST", "/v1/requests", &[], Some(body.as_bytes()));
+    assert_eq!(told.unwrap().status, 201);
+    poll("a question that failed", SOON, || {
+        let metrics = rig.daemon.get("/metrics").text();
+        metrics
+            .contains("waldo_syncd_polls_total{outcome=\"failed\"} 1")
+            .then_some(())
+    });
+    // What failed is told within 2 s, so that a pause of 6 s has 4 to go.
+    let began = Instant::now();
+    let onboarded = rig.onboard("fraud-pass", true);
+    rig.settled(onboarded["requestId"].as_str().unwrap());
+    assert!(began.elapsed() >= Duration::from_secs(3), "no pause");
 }
 
 #[test]

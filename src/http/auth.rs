@@ -233,6 +233,20 @@ mod tests {
         let chained = headers("x-forwarded-for", "198.51.100.1, 203.0.113.9, 10.1.2.3");
         assert!(senders().allow(proxy, &chained));
         assert!(!senders().allow(proxy, &headers("x-forwarded-for", "203.0.113.9, unknown")));
+        // A proxy may add a line of its own behind that of the sender instead of going on with it.
+        let mut lines = headers("x-forwarded-for", "203.0.113.9");
+        lines.append("x-forwarded-for", "198.51.100.1".parse().unwrap());
+        assert!(!senders().allow(proxy, &lines));
+        // One who claims to be a proxy of ours has named nobody, and is not the proxy that he came by.
+        let inside = Senders {
+            allow_from: vec![
+                "127.0.0.0/8".parse().unwrap(),
+                "10.0.0.0/8".parse().unwrap(),
+            ],
+            ..senders()
+        };
+        assert!(!inside.allow(proxy, &headers("x-forwarded-for", "10.1.2.3")));
+        assert!(inside.allow(proxy, &HeaderMap::new()));
     }
 
     #[test]

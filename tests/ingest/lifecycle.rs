@@ -106,11 +106,11 @@ fn ready_file_names_the_real_doors() {
     let doors: serde_json::Value = serde_json::from_slice(&doors).unwrap();
     assert_eq!(&doors, daemon.doors());
     let log = daemon.log();
-    for door in ["ingest", "query"] {
-        let address = daemon.address(door).to_string();
+    for door in ["ingest", "query", "control"] {
+        let address = daemon.doors()[door].as_str().unwrap();
         let said = log
             .lines()
-            .any(|line| line.contains(door) && line.contains(&address));
+            .any(|line| line.contains(door) && line.contains(address));
         assert!(said, "no line about {door} at {address}:\n{log}");
     }
 }

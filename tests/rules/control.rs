@@ -62,7 +62,7 @@ fn registering_again_fills_in_and_erases_nothing() {
     let story = Story::new()
         .control(
             "/v1/requests",
-            json!({"requestId": "r", "operation": "fraud", "context": {"a": 1}}),
+            json!({"requestId": "r", "operation": "fraud", "context": {"a": 1}, "externalId": "e"}),
             201,
         )
         .control(
@@ -73,7 +73,7 @@ fn registering_again_fills_in_and_erases_nothing() {
         .control("/v1/requests", registration("r", "fraud", "c"), 200)
         .request(
             "r",
-            json!({"customerId": "c", "context": {"a": 1}, "state": "pending"}),
+            json!({"customerId": "c", "externalId": "e", "context": {"a": 1}, "state": "pending"}),
         );
     let noted = events(story.daemon(), "source=control");
     assert_eq!(noted.len(), 3, "{noted:?}");

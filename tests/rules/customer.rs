@@ -7,8 +7,10 @@ use crate::story::Story;
 
 #[test]
 fn absent_and_null_members_never_erase() {
+    let known = sample("webhook-evaluation-document-completed.json");
+    let known = serde_json::from_slice(&known).unwrap();
     Story::new()
-        .post(sample("webhook-evaluation-document-completed.json"))
+        .post(with(known, json!({"externalId": "own"})))
         .post(json!({
             "event": "evaluation", "requestId": "later", "customerId": ADA, "externalId": null, "uri": null,
             "evaluation": {"type": "document", "status": "completed"},
@@ -23,12 +25,12 @@ fn absent_and_null_members_never_erase() {
             ADA,
             json!({
                 "status": "APPROVED", "kyc": "PASSED", "fraudScore": 0.74, "flagged": false, "warnings": 2,
-                "uri": "https://app.waldo.ai/customers/71c0de5a19b24f0e83d6a4b1",
+                "externalId": "own", "uri": "https://app.waldo.ai/customers/71c0de5a19b24f0e83d6a4b1",
             }),
         )
         .post(json!({"event": "onboard", "customerId": ADA, "validation": null}))
         .applied(3)
-        .customer(ADA, json!({"status": "APPROVED", "warnings": 2}));
+        .customer(ADA, json!({"status": "APPROVED", "warnings": 2, "externalId": "own"}));
 }
 
 /// Known values, then an evaluation in the given status that repeats other ones.
