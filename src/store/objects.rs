@@ -42,8 +42,12 @@ pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
     for ((kind, name), (table, definition)) in foreign {
         let is_of_ours = ours.contains_key(&("table".to_owned(), table.clone()));
         let is_passive = match kind.as_str() {
-            "table" => !definition.as_ref().is_some_and(|text| is_virtual(text)),
-            "index" => !is_of_ours,
+            "table" => begins_with(definition, &["CREATE TABLE "]),
+            "index" if is_of_ours => false,
+            "index" => {
+                definition.is_none()
+                    || begins_with(definition, &["CREATE INDEX ", "CREATE UNIQUE INDEX "])
+            }
             _ => false,
         };
         if !is_passive {
@@ -56,9 +60,13 @@ pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(faults)
 }
 
-fn is_virtual(definition: &str) -> bool {
-    let kind = definition.split(' ').nth(1);
-    kind.is_some_and(|word| word.eq_ignore_ascii_case("virtual"))
+/// Whether a definition begins as SQLite itself writes it, however the statement was put. SQLite runs whatever stands there,
+/// be it of the named kind or not.
+fn begins_with(definition: &Option<String>, beginnings: &[&str]) -> bool {
+    let text = definition.as_deref().unwrap_or_default();
+    beginnings
+        .iter()
+        .any(|beginning| text.starts_with(beginning))
 }
 
 fn objects(connection: &Connection) -> Result<BTreeMap<Name, Definition>, StoreError> {
@@ -92,16 +100,41 @@ mod tests {
     }
 
     #[test]
-    fn a_virtual_table_is_told_from_a_plain_one() {
-        assert!(is_virtual("CREATE VIRTUAL TABLE f USING fts5 (a)"));
-        assert!(!is_virtual("CREATE TABLE virtual (a)"));
+    fn what_is_not_defined_as_sqlite_defines_a_plain_table_or_index_is_a_fault() {
+        let kept_as = |kind: &str, definition: &str| {
+            faults_after(&format!(
+                "PRAGMA writable_schema = ON;
+                 INSERT INTO sqlite_schema VALUES ('{kind}', 'f', 'f', 0, {definition})"
+            ))
+            .unwrap()
+        };
+        for (kind, definition) in [
+            ("table", "'CREATE VIRTUAL TABLE f USING fts5 (a)'"),
+            ("table", "'CREATE/**/VIRTUAL TABLE f USING fts5 (a)'"),
+            (
+                "table",
+                "'CREATE /* TABLE */ VIRTUAL TABLE f USING fts5 (a)'",
+            ),
+            ("table", "'create virtual TABLE f USING fts5 (a)'"),
+            ("table", "NULL"),
+            (
+                "index",
+                "'CREATE TRIGGER f DELETE ON log BEGIN SELECT 1; END'",
+            ),
+        ] {
+            let faults = kept_as(kind, definition);
+            assert_eq!(faults.len(), 1, "{definition}: {faults:?}");
+        }
+        assert_eq!(kept_as("table", "'CREATE TABLE virtual (a)'"), [""; 0]);
     }
 
     #[test]
     fn what_could_act_in_our_tables_is_a_fault_and_what_only_lies_there_is_none() {
         for harmless in [
             "",
-            "CREATE TABLE theirs (a); CREATE INDEX their_index ON theirs (a)",
+            "CREATE TABLE theirs (a UNIQUE); CREATE INDEX their_index ON theirs (a)",
+            "create /**/ table theirs (a); create unique index their_index on theirs (a)",
+            "CREATE TABLE theirs (a INTEGER PRIMARY KEY AUTOINCREMENT)",
             "ANALYZE",
         ] {
             assert_eq!(faults_after(harmless).unwrap(), [""; 0], "{harmless}");
