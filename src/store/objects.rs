@@ -80,12 +80,21 @@ fn objects(connection: &Connection) -> Result<BTreeMap<Name, Definition>, StoreE
     Ok(objects.collect::<Result<_, _>>()?)
 }
 
-/// Comments of schema.sql stand in the file as they were when it was made, and may be put better later.
+/// Comments of schema.sql stand in the file as they were when it was made, and may be put better later. What stands in a
+/// literal is none.
 fn without_comments(definition: &str) -> String {
-    let code = definition
-        .lines()
-        .map(|line| line.split_once("--").map_or(line, |(code, _)| code));
-    let words: Vec<_> = code.flat_map(str::split_whitespace).collect();
+    let mut words = Vec::new();
+    let mut is_in_literal = false;
+    for line in definition.lines() {
+        let has_odd_quotes = |text: &str| text.matches('\'').count() % 2 == 1;
+        let code = line
+            .match_indices("--")
+            .filter_map(|(at, _)| line.get(..at))
+            .find(|before| has_odd_quotes(before) == is_in_literal)
+            .unwrap_or(line);
+        is_in_literal ^= has_odd_quotes(code);
+        words.extend(code.split_ascii_whitespace());
+    }
     words.join(" ")
 }
 
@@ -129,6 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn only_comments_and_white_space_of_sqls_make_no_difference() {
+        let same = |left, right| without_comments(left) == without_comments(right);
+        assert!(same("SELECT 1, -- it's one\n  'a'", "SELECT 1, 'a' --"));
+        assert!(same("SELECT 'a--b' -- 'c", "SELECT 'a--b'"));
+        assert!(!same("SELECT 'the -- log'; DELETE", "SELECT 'the -- log'"));
+        assert!(!same(
+            "SELECT 'the\n-- log'; DELETE",
+            "SELECT 'the\n-- log'"
+        ));
+        assert!(!same("SELECT\u{a0}1", "SELECT 1"));
+    }
+
+    #[test]
     fn what_could_act_in_our_tables_is_a_fault_and_what_only_lies_there_is_none() {
         for harmless in [
             "",
@@ -156,6 +178,12 @@ mod tests {
             ),
             (
                 "DROP TRIGGER log_keeps_its_rows; CREATE TRIGGER log_keeps_its_rows BEFORE DELETE ON log BEGIN SELECT 1; END",
+                "trigger log_keeps_its_rows is another",
+            ),
+            (
+                "DROP TRIGGER log_keeps_its_rows; CREATE TRIGGER log_keeps_its_rows BEFORE DELETE ON log
+                 BEGIN SELECT RAISE(ABORT, 'the -- mutable
+                 log is append-only'); END",
                 "trigger log_keeps_its_rows is another",
             ),
             ("DROP INDEX requests_open", "index requests_open is missing"),
