@@ -5,7 +5,8 @@
 //! whether an id that they know stands in it; they cannot read the ids from it, unless they can guess them. Lines are
 //! only ever appended, each synced before the next thing is done.
 //!
-//! Each line has a check under the salt, over itself and the check of the line before: an altered salt would let nobody's id
+//! Each line has a check under the salt, over the check of the line before and over what stands in it, byte for byte, so that
+//! a program reads what a later one adds: an altered salt would let nobody's id
 //! be found any more, and a restore would bring everybody back. A changed, missing or moved line is noticed; a list that
 //! lacks its last lines is not, nor what somebody does on purpose who can read the salt and write the file.
 
@@ -74,13 +75,8 @@ struct Head {
     salt: String,
 }
 
-/// A line as it stands in the file.
-#[derive(Serialize, Deserialize)]
-struct Line<T> {
-    #[serde(flatten)]
-    said: T,
-    check: String,
-}
+/// What stands in a line between what it says and its check, which is the last member.
+const BEFORE_CHECK: &str = ",\"check\":\"";
 
 /// The list as it stands on the disk.
 #[derive(Debug)]
@@ -122,14 +118,14 @@ impl ErasedList {
         };
         let mut lines = lines.filter(|line| !line.is_empty());
         if let Some(first) = lines.next() {
-            let line: Line<Head> = list.parse(first)?;
-            list.salt = hex::decode(&line.said.salt).map_err(|_| list.broken())?;
-            list.follow(&line)?;
+            let head: Head = list.parse(first)?;
+            list.salt = hex::decode(&head.salt).map_err(|_| list.broken())?;
+            list.follow(first)?;
         }
-        for text in lines {
-            let line: Line<Entry> = list.parse(text)?;
-            list.follow(&line)?;
-            list.entries.push(line.said);
+        for line in lines {
+            list.follow(line)?;
+            let entry = list.parse(line)?;
+            list.entries.push(entry);
         }
         Ok(list)
     }
@@ -146,18 +142,20 @@ impl ErasedList {
     }
 
     /// Goes on to a line, which must be as it was written.
-    fn follow<T: Serialize>(&mut self, line: &Line<T>) -> Result<(), StoreError> {
-        if self.check_of(&line.said)? != line.check {
+    fn follow(&mut self, line: &[u8]) -> Result<(), StoreError> {
+        let line = std::str::from_utf8(line).map_err(|_| self.broken())?;
+        let parts = line.rsplit_once(BEFORE_CHECK);
+        let (said, rest) = parts.ok_or_else(|| self.broken())?;
+        let check = self.check_of(said)?;
+        if rest.strip_suffix("\"}") != Some(&check) {
             return Err(self.broken());
         }
-        self.check.clone_from(&line.check);
+        self.check = check;
         Ok(())
     }
 
-    /// The check of what a next line says.
-    fn check_of(&self, said: &impl Serialize) -> Result<String, StoreError> {
-        let said =
-            serde_json::to_string(said).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    /// The check of a next line, of which this stands before it.
+    fn check_of(&self, said: &str) -> Result<String, StoreError> {
         self.keyed(&[self.check.as_bytes(), said.as_bytes()])
             .ok_or_else(|| StoreError::Corrupt("the list has no salt".to_owned()))
     }
@@ -250,11 +248,11 @@ impl ErasedList {
     }
 
     fn add(&mut self, said: impl Serialize) -> Result<(), StoreError> {
-        let check = self.check_of(&said)?;
-        let line = Line { said, check };
-        let mut text =
-            serde_json::to_string(&line).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        text.push('\n');
+        let said =
+            serde_json::to_string(&said).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let said = said.strip_suffix('}').unwrap_or(&said);
+        let check = self.check_of(said)?;
+        let text = format!("{said}{BEFORE_CHECK}{check}\"}}\n");
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new()
                 .append(true)
@@ -272,7 +270,7 @@ impl ErasedList {
         };
         write().map_err(|source| failed(&self.path, source))?;
         self.length += text.len() as u64;
-        self.check = line.check;
+        self.check = check;
         Ok(())
     }
 }
@@ -338,6 +336,36 @@ mod tests {
                 assert!(ErasedList::read(&path).is_err(), "byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn an_entry_to_which_a_later_program_added_something_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ERASED_FILE);
+        let mut list = ErasedList::read(&path).unwrap();
+        let begun = list.begin("c", Timestamp(5)).unwrap();
+        #[derive(Serialize)]
+        struct Later {
+            by: &'static str,
+            #[serde(flatten)]
+            entry: Entry,
+            why: [u8; 2],
+        }
+        let state = Stage::Done;
+        let done = Entry { state, ..begun };
+        let later = Later {
+            by: "an \"operator\"",
+            entry: done.clone(),
+            why: [1, 2],
+        };
+        list.add(later).unwrap();
+        let mut list = ErasedList::read(&path).unwrap();
+        assert_eq!(list.standing().collect::<Vec<_>>(), [&done]);
+        list.begin("d", Timestamp(6)).unwrap();
+        assert_eq!(ErasedList::read(&path).unwrap().standing().count(), 2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("[1,2]", "[1,3]")).unwrap();
+        assert!(ErasedList::read(&path).is_err());
     }
 
     #[test]
