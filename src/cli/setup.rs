@@ -107,9 +107,9 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
 
     let loaded = config::load(Some(&path), environment, &[])?;
     let secrets = known_secrets(context, &loaded, &data_dir)?;
-    let url = webhook_url_of(base, &secrets.current)?;
+    let url = webhook_url_of(base, &secrets.current);
     let listen = &loaded.config.ingest.listen;
-    let local = webhook_url_of(&format!("http://{listen}"), &secrets.current)?;
+    let local = webhook_url_of(&format!("http://{listen}"), &secrets.current);
     let proof = if args.public.is_some() { &url } else { &local };
     let host = base
         .trim_start_matches("https://")
@@ -190,6 +190,9 @@ nginx, in the server block of {host}:
 }
 
 pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliError> {
+    if let Some(base) = &args.public {
+        check_base(base)?;
+    }
     let loaded = context.load(&[])?;
     let data_dir = context.data_dir(&loaded)?;
     if args.rotate || args.retire {
@@ -214,7 +217,7 @@ pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliErr
         Some(base) => base.clone(),
         None => local_base(context, &loaded),
     };
-    let url = webhook_url_of(&base, &secrets.current)?;
+    let url = webhook_url_of(&base, &secrets.current);
     let mut out = io::stdout().lock();
     if context.common.json {
         let object = serde_json::json!({ "url": url, "accepted": secrets.all().count() });
@@ -321,17 +324,23 @@ fn rewrite_secrets(path: &Path, secrets: &WebhookSecrets, rotate: bool) -> Resul
 }
 
 /// The URL under which the secret is taken.
-fn webhook_url_of(base: &str, secret: &Secret) -> Result<String, CliError> {
-    check_base(base)?;
-    Ok(format!(
-        "{}{}",
-        base.trim_end_matches('/'),
-        crate::http::webhook_path(secret)
-    ))
+fn webhook_url_of(base: &str, secret: &Secret) -> String {
+    let path = crate::http::webhook_path(secret);
+    format!("{}{path}", base.trim_end_matches('/'))
 }
 
-/// Whether a text is an outside name.
+/// Whether a text is an outside name. One that may have a password or the secret in it is not shown.
 pub(super) fn check_base(base: &str) -> Result<(), CliError> {
+    if base.contains('@') {
+        return Err(CliError::Usage(format!(
+            "--public: expected a URL like {PUBLIC_EXAMPLE}, without `@`: the outside name has no user and no password"
+        )));
+    }
+    if base.contains("/webhooks/") {
+        return Err(CliError::Usage(format!(
+            "--public: expected a URL like {PUBLIC_EXAMPLE}, without `/webhooks/` and what follows: that is added here"
+        )));
+    }
     let uri = base.parse::<http::Uri>().ok();
     let good = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("https" | "http"))

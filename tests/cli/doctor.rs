@@ -182,6 +182,34 @@ fn what_the_proxy_passes_on_is_asked_only_where_its_name_is_given() {
 }
 
 #[test]
+fn an_outside_name_with_a_password_or_the_secret_is_refused_and_not_shown() {
+    let place = Place::new();
+    for (base, why) in [
+        ("https://user:hush@hooks.example.com", "without `@`"),
+        ("https://user:hu/sh@hooks.example.com", "without `@`"),
+        (
+            "https://hooks.example.com/webhooks/waldo/hush",
+            "without `/webhooks/`",
+        ),
+        (
+            "https://hooks.example.com/base/webhooks/waldo/hush?a=b",
+            "without `/webhooks/`",
+        ),
+    ] {
+        for command in ["doctor", "init", "webhook-url"] {
+            let run = place.cli(&[command, "--public", base]);
+            run.assert_code(2);
+            assert!(run.stderr.contains(why), "{}", run.stderr);
+            let shown = [run.stdout, run.stderr].concat();
+            assert!(
+                !shown.contains("hush") && !shown.contains("hu/sh"),
+                "{command} {base}: {shown}"
+            );
+        }
+    }
+}
+
+#[test]
 fn whether_waldo_answers_is_asked_only_online() {
     let daemon = Daemon::start();
     // Whatever answers there is not known to be no Waldo; a port that nobody listens at is.

@@ -101,8 +101,14 @@ fn webhook_url_carries_the_secret_and_the_public_name() {
     assert!(run.stdout.contains(&url), "{}", run.stdout);
     daemon
         .place()
-        .cli(&["webhook-url", "--public", "no url"])
+        .cli(&["webhook-url", "--rotate", "--public", "no url"])
         .assert_code(2);
+    let run = daemon.place().cli(&["webhook-url"]);
+    assert_eq!(
+        url_path(&run),
+        daemon.webhook_path(),
+        "a refusal rotates nothing"
+    );
 }
 
 #[test]
