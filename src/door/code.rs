@@ -90,7 +90,7 @@ codes! {
     TooManyErrands = SERVICE_UNAVAILABLE "too_many_errands",
     /// As many as may wait at the control socket are waiting.
     TooManyWaiting = SERVICE_UNAVAILABLE "too_many_waiting",
-    /// As many bytes of answers as may be wait to be taken by their readers.
+    /// The room for answers that readers have not taken yet is full.
     TooManyAnswers = SERVICE_UNAVAILABLE "too_many_answers",
     /// No backup was made.
     BackupFailed = SERVICE_UNAVAILABLE "backup_failed",

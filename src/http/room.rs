@@ -75,7 +75,7 @@ impl Room {
         }
         let Ok(place) = Arc::clone(&self.free).try_acquire_many_owned(self.share(bytes)) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            let detail = "as many bytes of answers as may be wait to be taken by their readers";
+            let detail = "the room for answers that readers have not taken yet is full";
             // Who does not read what it asks for may have asked a hundred times in one go.
             return Err(Problem::new(Code::TooManyAnswers, detail).and_close());
         };
