@@ -100,7 +100,13 @@ fn as_anybody(place: &Place, arguments: &[&str]) -> Run {
         fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
         let program = place.path().join("program");
         if !program.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_waldo-syncd"), &program).unwrap();
+            // By another process: what is begun in parallel here would inherit the copy open for writing, and a program
+            // that somebody may write to does not start.
+            let copied = Command::new("cp")
+                .arg(env!("CARGO_BIN_EXE_waldo-syncd"))
+                .arg(&program)
+                .status();
+            assert!(copied.unwrap().success());
         }
         command = Command::new(program);
         command
