@@ -234,3 +234,23 @@ fn the_control_door_prunes_before_a_time_only() {
     let answer = call(r#"{"before":"2001-01-01T00:00:00Z"}"#);
     assert_eq!((answer.status, &answer.json()["events"]), (200, &json!(0)));
 }
+
+#[test]
+fn the_wal_stays_short_while_payloads_go_and_nothing_comes_in() {
+    const BODIES: usize = 48;
+    let daemon = Daemon::start();
+    let mut last = 0;
+    for number in 0..BODIES {
+        let filler = "x".repeat(1_000_000);
+        last = daemon.deliver(json!({"event": "novel", "number": number, "filler": filler}));
+    }
+    daemon.event(last);
+    let prune = daemon
+        .place()
+        .cli(&["prune", "--older-than", "0s", "--yes", "--json"]);
+    prune.assert_code(0);
+    assert_eq!(prune.json_lines()[0]["events"], BODIES);
+    // It starts over at 16 MiB, and what is freed is written over: as much again as the bodies were.
+    let wal = std::fs::metadata(daemon.data().join("waldo-syncd.db-wal")).unwrap();
+    assert!(wal.len() < 40 << 20, "{} bytes", wal.len());
+}

@@ -4,12 +4,39 @@
 //! in and off the writer's thread, and not again from the file.
 
 use std::collections::VecDeque;
+use std::panic::catch_unwind;
 
+use super::Delivery;
 use crate::domain::Seq;
 use crate::domain::fold::Event;
+use crate::domain::payload::{self, Reading, Unreadable};
 
-/// Events at hand at most; those that come after are read from the log. Each takes about as much memory as its body.
+/// Events at hand at most; those that come after are read from the log.
 const MAX_EVENTS: usize = 4096;
+/// A body that is longer is read from the log: what waits to be appended, and what is here, must stay small.
+const MAX_BODY_BYTES: usize = 4096;
+/// So is one of which so many things are wrong, or which has so many tags: each takes more memory than it has bytes.
+const MAX_PROBLEMS: usize = 16;
+/// See [`MAX_PROBLEMS`].
+const MAX_TAGS: usize = 64;
+
+/// What a body says, or why it says nothing.
+pub type BodyRead = Result<Reading, Unreadable>;
+
+/// Reads a body before it is queued, for whoever projects it; `None` leaves that to them. Whether the body is kept does
+/// not depend on this, not even on a fault in it.
+pub fn read(delivery: &Delivery) -> Option<BodyRead> {
+    if delivery.body.len() > MAX_BODY_BYTES {
+        return None;
+    }
+    let read =
+        catch_unwind(|| payload::read(delivery.source, &delivery.body, delivery.size)).ok()?;
+    let is_small = read.as_ref().map_or(true, |reading| {
+        let tags = reading.validation.warning_tags.as_ref();
+        reading.problems.len() <= MAX_PROBLEMS && tags.map_or(0, |tags| tags.len()) <= MAX_TAGS
+    });
+    is_small.then_some(read)
+}
 
 /// A run of events without a gap.
 #[derive(Debug, Default)]
@@ -75,6 +102,22 @@ mod tests {
         assert!(!ahead.is_at(Seq(10)));
         ahead.push(event(12));
         assert!(ahead.is_at(Seq(12)));
+    }
+
+    #[test]
+    fn what_would_take_much_memory_is_left_to_the_log() {
+        let is_read = |body: String| read(&Delivery::whole(Source::Webhook, body.into())).is_some();
+        let tags = |tag: &str, count: usize| {
+            let tags = vec![tag; count].join(",");
+            format!(r#"{{"validation":{{"warningTags":[{tags}]}}}}"#)
+        };
+        assert!(is_read("no JSON".to_owned()));
+        assert!(is_read(tags("3", MAX_PROBLEMS)));
+        assert!(!is_read(tags("3", MAX_PROBLEMS + 1)));
+        assert!(is_read(tags(r#"{"tag":"a"}"#, MAX_TAGS)));
+        assert!(!is_read(tags(r#"{"tag":"a"}"#, MAX_TAGS + 1)));
+        assert!(is_read(" ".repeat(MAX_BODY_BYTES)));
+        assert!(!is_read(" ".repeat(MAX_BODY_BYTES + 1)));
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! between two commits and waits a moment for readers to leave, so that the next one starts over. A reader that stays
 //! longer has the WAL grow by `GROW_PAGES` before it is waited for again.
 //!
+//! SQLite syncs the file only when it has moved all of the WAL, which the thread never sees while appends go on: it would
+//! be left to the writer to wait for every page that the thread has moved. So the thread syncs the file itself.
+//!
 //! A checkpoint first syncs the WAL, which may hold commits of the projector that no sync has covered yet. If that fails
 //! their pages may be gone from the cache unwritten, and nothing may be appended behind them: the thread says so, and the
 //! writer treats it like a failed commit.
@@ -20,9 +23,10 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use super::disk::Disk;
+use super::raw::RawFile;
 use super::schema::{BUSY_TIMEOUT, Role, connect};
 
-/// The WAL's length, in pages of 4 KiB, from which the thread moves it.
+/// What the WAL grows by, in pages of 4 KiB, before the thread moves it again.
 const MOVE_PAGES: i32 = 1000;
 /// The length from which the writer moves the rest itself.
 const RESET_PAGES: i32 = 4000;
@@ -35,9 +39,11 @@ const READERS_LEAVE_WITHIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Checkpointer {
     pages: Arc<AtomicI32>,
+    /// The length at which the thread was last asked to move it.
+    asked_at: i32,
     /// The length at which the writer tries next to have it start over.
     reset_at: i32,
-    /// Whether the thread is at it.
+    /// Whether the thread is at it, or asked to be.
     moving: Arc<AtomicBool>,
     failure: Arc<Mutex<Option<StoreError>>>,
     wake: Option<mpsc::SyncSender<()>>,
@@ -45,8 +51,8 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread.
-    pub fn start(path: PathBuf) -> Result<Self, StoreError> {
+    /// Starts the thread; `raw` is the same file.
+    pub fn start(path: PathBuf, raw: Arc<RawFile>) -> Result<Self, StoreError> {
         let (wake, woken) = mpsc::sync_channel::<()>(1);
         let failure = Arc::new(Mutex::new(None));
         let moving = Arc::new(AtomicBool::default());
@@ -55,7 +61,7 @@ impl Checkpointer {
             let mut connection = None;
             while woken.recv().is_ok() {
                 at_it.store(true, Ordering::Release);
-                if let Err(error) = passive(&mut connection, &path) {
+                if let Err(error) = passive(&mut connection, &path).and_then(|()| raw.sync()) {
                     connection = None;
                     *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
@@ -68,6 +74,7 @@ impl Checkpointer {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             pages: Arc::default(),
+            asked_at: 0,
             reset_at: RESET_PAGES,
             moving,
             failure,
@@ -86,43 +93,60 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Sees after a commit whether the WAL is to be moved.
+    /// Sees whether the WAL is to be moved, as the last commit left it.
     ///
     /// # Errors
     /// When moving it failed, here or in the thread: the file must be opened again before anything is appended.
     pub fn after_commit(&mut self, disk: &mut Disk) -> Result<(), StoreError> {
-        if let Some(error) = self
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            return Err(error);
-        }
+        self.must_have_moved()?;
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages < RESET_PAGES {
+        if pages < self.asked_at {
+            self.asked_at = 0;
             self.reset_at = RESET_PAGES;
         }
-        if pages >= self.reset_at {
-            // It is woken no more until it has done, and what is left then is little.
-            let is_there = |thread: &JoinHandle<()>| !thread.is_finished();
-            if self.moving.load(Ordering::Acquire) && self.thread.as_ref().is_some_and(is_there) {
-                return Ok(());
+        if pages < self.reset_at {
+            if pages >= self.asked_at.saturating_add(MOVE_PAGES) {
+                self.ask(pages);
             }
+        } else if self.asked_at < self.reset_at {
+            self.ask(pages);
+        } else if !self.is_moving() {
+            // What is left is little, and next to nothing of it is unsynced.
             let log = disk.log()?;
             log.busy_timeout(READERS_LEAVE_WITHIN)?;
             let outcome = run(log, "RESTART");
             log.busy_timeout(BUSY_TIMEOUT)?;
-            if outcome? == Outcome::Busy {
-                self.reset_at = pages.saturating_add(GROW_PAGES);
+            match outcome? {
+                // The next commit starts over.
+                Outcome::Done => self.pages.store(0, Ordering::Relaxed),
+                Outcome::Busy => self.reset_at = pages.saturating_add(GROW_PAGES),
             }
-        } else if pages >= MOVE_PAGES
-            && let Some(wake) = &self.wake
-        {
-            // Full means that it is at it already.
-            let _ = wake.try_send(());
         }
         Ok(())
+    }
+
+    /// Says whether the thread has failed; to be asked before anything is appended.
+    ///
+    /// # Errors
+    /// The thread's: what it could not sync may be gone, and the file must be opened again.
+    pub fn must_have_moved(&self) -> Result<(), StoreError> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Has the thread move and sync what there is.
+    fn ask(&mut self, pages: i32) {
+        let Some(wake) = &self.wake else { return };
+        self.asked_at = pages;
+        self.moving.store(true, Ordering::Release);
+        // Full means that it is asked already.
+        let _ = wake.try_send(());
+    }
+
+    /// A thread that has ended by a fault moves nothing more.
+    fn is_moving(&self) -> bool {
+        let is_there = |thread: &JoinHandle<()>| !thread.is_finished();
+        self.moving.load(Ordering::Acquire) && self.thread.as_ref().is_some_and(is_there)
     }
 
     /// Ends the thread after what it is doing.
@@ -198,15 +222,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
         prepare(&path).unwrap();
+        let raw = Arc::new(RawFile::open(&path).unwrap());
         let mut disk = Disk::open(&path).unwrap();
-        let mut checkpointer = Checkpointer::start(path.clone()).unwrap();
+        let mut checkpointer = Checkpointer::start(path.clone(), raw).unwrap();
         checkpointer.watch(disk.log().unwrap()).unwrap();
         let reader = connect(&path, Role::Read).unwrap();
         let reads = "BEGIN; SELECT projected_seq FROM projection";
         reader.execute_batch(reads).unwrap();
 
-        let long = commit(&checkpointer, &mut disk, RESET_PAGES);
+        let asked = commit(&checkpointer, &mut disk, RESET_PAGES);
         checkpointer.after_commit(&mut disk).unwrap();
+        assert_eq!(checkpointer.reset_at, RESET_PAGES, "the thread goes first");
+        let long = loop {
+            let length = commit(&checkpointer, &mut disk, 1);
+            assert!(length < asked + MOVE_PAGES, "the thread does not end");
+            checkpointer.after_commit(&mut disk).unwrap();
+            if checkpointer.reset_at != RESET_PAGES {
+                break length;
+            }
+        };
         assert_eq!(checkpointer.reset_at, long + GROW_PAGES);
         assert!(commit(&checkpointer, &mut disk, 1) > long);
         checkpointer.after_commit(&mut disk).unwrap();

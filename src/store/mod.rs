@@ -52,7 +52,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use crate::domain::payload::{self, Reading, Unreadable};
 use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
 
 pub use backup::{BackupError, backup_file};
@@ -264,9 +263,6 @@ impl Delivery {
     }
 }
 
-/// What a body says, or why it says nothing.
-pub(crate) type Read = Result<Reading, Unreadable>;
-
 /// Something read, and the point in the log at which it was read.
 #[derive(Clone, Debug)]
 pub struct At<T> {
@@ -378,17 +374,24 @@ impl Store {
         let raw = Arc::new(RawFile::open(&path)?);
         let queue = Arc::new(Queue::default());
         let (commands, receiver) = std::sync::mpsc::channel();
-        let writer = writer::Writer::open(&path, options.clock, Arc::clone(&queue), receiver)
-            .map_err(|error| error.of_file(&path))?;
+        let writer = writer::Writer::open(
+            &path,
+            Arc::clone(&raw),
+            options.clock,
+            Arc::clone(&queue),
+            receiver,
+        )
+        .map_err(|error| error.of_file(&path))?;
         let points = writer.points();
         let behind = points.lag();
         points
             .catching_up
             .store(behind > options.max_lag, Ordering::Release);
-        let readers = Readers::open(&path)?;
+        let readers = Readers::open(&path, Arc::clone(&raw))?;
         let held = Arc::clone(&raw);
         let work = move || {
             writer.run();
+            // After the last connection of the writer's.
             drop(held);
         };
         let thread = std::thread::Builder::new()
@@ -442,7 +445,7 @@ impl Store {
         if inner
             .commands
             .send(Command::Append(Box::new(Append {
-                read: read_early(&delivery),
+                read: ahead::read(&delivery),
                 delivery,
                 reply,
             })))
@@ -677,18 +680,6 @@ impl Store {
         // An error means that the writer is gone, which is what is waited for.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
-}
-
-/// A larger body is read from the log by whoever projects it, and holds up nobody where it comes in.
-const READ_EARLY_BYTES: usize = 64 << 10;
-
-/// Reads a body before it is queued, for whoever projects it. Whether it is kept does not depend on that, not even on a
-/// fault in it.
-fn read_early(delivery: &Delivery) -> Option<Read> {
-    if delivery.body.len() > READ_EARLY_BYTES {
-        return None;
-    }
-    std::panic::catch_unwind(|| payload::read(delivery.source, &delivery.body, delivery.size)).ok()
 }
 
 /// How long a fact that an app told may take to become visible.

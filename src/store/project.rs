@@ -48,9 +48,9 @@ impl SliceLimits {
     /// A share of what is behind, so that the projector keeps up with any load and an append waits no longer than that
     /// takes.
     pub const fn for_backlog(backlog: u64) -> Self {
-        let at_least = match backlog / 8 {
+        let at_least = match backlog / 2 {
             ..32 => 32,
-            1024.. => 1024,
+            512.. => 512,
             share => share as usize,
         };
         Self {
@@ -91,10 +91,25 @@ pub struct Projector {
 }
 
 /// What a slice works with, event after event.
-struct Step<'c> {
+struct Tools<'c> {
     finder: Finder<'c>,
     insert_verdict: CachedStatement<'c>,
     sums: &'c mut Sums,
+}
+
+/// Where the events of a slice come from.
+enum Events<'a> {
+    Ahead(&'a mut Ahead),
+    Log(rusqlite::Rows<'a>),
+}
+
+impl Events<'_> {
+    fn next(&mut self) -> Result<Option<Event>, StoreError> {
+        match self {
+            Self::Ahead(ahead) => Ok(ahead.pop()),
+            Self::Log(rows) => rows.next()?.map(read_event).transpose(),
+        }
+    }
 }
 
 enum Folded {
@@ -154,8 +169,13 @@ impl Projector {
         self.halt.as_ref()
     }
 
-    /// Lets go of the rows at hand: the file is the truth.
+    /// Lets go of all that is at hand: the file is the truth.
     pub fn forget(&mut self) {
+        self.ahead = Ahead::default();
+        self.forget_rows();
+    }
+
+    fn forget_rows(&mut self) {
         self.fresh = true;
         let world = &mut self.world;
         *world = World {
@@ -170,7 +190,7 @@ impl Projector {
             self.room = MAX_ROWS_AT_HAND.max(2 * rows);
         }
         if rows > self.room {
-            self.forget();
+            self.forget_rows();
         }
     }
 
@@ -285,44 +305,35 @@ impl Projector {
                     && (started.elapsed() > limits.time
                         || folded >= limits.at_least && appends_wait())
         };
-        let mut step = Step {
+        let mut tools = Tools {
             finder: Finder::of(connection)?,
             insert_verdict: connection.prepare_cached(INSERT_VERDICT)?,
             sums,
         };
-        let mut projected = self.projected;
-        let mut folded = 0;
         // What is at hand is taken from there, else the log is read; a slice does one of the two.
         let mut ahead = std::mem::take(&mut self.ahead);
-        if ahead.is_at(projected.next()) {
-            while let Some(event) = ahead.pop() {
-                if let Some(halt) = self.fold_event(&mut step, &event)? {
-                    return Ok(Folded::Failed(halt));
-                }
-                projected = event.seq;
-                folded += 1;
-                if enough(folded) {
-                    break;
-                }
-            }
+        let mut log = connection.prepare_cached(
+            "SELECT seq, received_at, source, digest, size, payload, reading FROM log WHERE seq > ?1 \
+             ORDER BY seq LIMIT ?2",
+        )?;
+        let mut events = if ahead.is_at(self.projected.next()) {
+            Events::Ahead(&mut ahead)
         } else {
-            let mut log = connection.prepare_cached(
-                "SELECT seq, received_at, source, digest, size, payload, reading FROM log WHERE seq > ?1 \
-                 ORDER BY seq LIMIT ?2",
-            )?;
-            let mut rows = log.query(params![int(projected.0), int(limits.events as u64)])?;
-            while let Some(row) = rows.next()? {
-                let event = read_event(row)?;
-                if let Some(halt) = self.fold_event(&mut step, &event)? {
-                    return Ok(Folded::Failed(halt));
-                }
-                projected = event.seq;
-                folded += 1;
-                if enough(folded) {
-                    break;
-                }
+            Events::Log(log.query(params![int(self.projected.0), int(limits.events as u64)])?)
+        };
+        let mut projected = self.projected;
+        let mut folded = 0;
+        while let Some(event) = events.next()? {
+            if let Some(halt) = self.fold_event(&mut tools, &event)? {
+                return Ok(Folded::Failed(halt));
+            }
+            projected = event.seq;
+            folded += 1;
+            if enough(folded) {
+                break;
             }
         }
+        drop(events);
         self.ahead = ahead;
         Ok(Folded::UpTo(projected))
     }
@@ -330,12 +341,12 @@ impl Projector {
     /// Folds one event in and writes what became of it, or says at which rule it failed.
     fn fold_event(
         &mut self,
-        step: &mut Step<'_>,
+        tools: &mut Tools<'_>,
         event: &Event,
     ) -> Result<Option<Halt>, StoreError> {
-        self.gather(&mut step.finder, event)?;
+        self.gather(&mut tools.finder, event)?;
         let world = &mut self.world;
-        let sums = &mut *step.sums;
+        let sums = &mut *tools.sums;
         // The world is thrown away when this fails, so no half-done step is ever seen.
         let stepped = catch_unwind(AssertUnwindSafe(|| Self::step(world, event, sums)));
         let verdict = match stepped {
@@ -347,8 +358,8 @@ impl Projector {
                 }));
             }
         };
-        save_verdict(&mut step.insert_verdict, event, &verdict)?;
-        self.count(event, step.sums);
+        save_verdict(&mut tools.insert_verdict, event, &verdict)?;
+        self.count(event, tools.sums);
         Ok(None)
     }
 
@@ -464,17 +475,20 @@ fn last_words(panic: &(dyn std::any::Any + Send)) -> String {
 /// Reads an event from a row of `seq, received_at, source, digest, size, payload, reading`.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] where the row does not hold what we write.
+/// [`StoreError::Corrupt`] where the row does not hold what we write, [`StoreError::Unavailable`] when reading the body
+/// fails by a fault.
 pub fn read_event(row: &Row<'_>) -> Result<Event, StoreError> {
+    let at = seq(row.get(0)?);
     let source = Source::from_code(row.get(2)?)
         .ok_or_else(|| StoreError::Corrupt("an event has an unknown source".to_owned()))?;
     let size = uint(row.get(4)?);
     let reading = match row.get_ref(5)?.as_blob_or_null().unwrap_or_default() {
-        Some(body) => payload::read(source, body, size),
+        Some(body) => catch_unwind(|| payload::read(source, body, size))
+            .map_err(|_| StoreError::Unavailable(format!("a fault in reading event {at}")))?,
         None => kept_reading(row)?,
     };
     Ok(Event {
-        seq: seq(row.get(0)?),
+        seq: at,
         received_at: Timestamp(row.get(1)?),
         source,
         digest: Digest(row.get(3)?),

@@ -34,6 +34,16 @@ impl RawFile {
         Ok(Self { file })
     }
 
+    /// Waits until what was written to the file by whomever is on the disk.
+    ///
+    /// # Errors
+    /// When some of it is not.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.file
+            .sync_data()
+            .map_err(|error| StoreError::Unavailable(format!("the file cannot be synced: {error}")))
+    }
+
     /// Its bytes from the beginning.
     pub fn bytes(&self) -> impl Read {
         Bytes {

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::brief::{Apart, Brief, begin, end};
+use super::raw::RawFile;
 use super::schema::{Role, connect};
 use super::{At, Store, StoreError};
 
@@ -42,6 +43,8 @@ impl Effort {
 #[derive(Debug)]
 pub struct Readers {
     path: PathBuf,
+    /// Outlives every connection, also that of a read nobody waits for any more.
+    raw: Arc<RawFile>,
     permits: Arc<Semaphore>,
     idle: Arc<Pool>,
     brief: Arc<Brief>,
@@ -73,11 +76,12 @@ impl Pool {
 
 impl Readers {
     /// Opens the first connection, so that a file that cannot be read is found out at the start.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, raw: Arc<RawFile>) -> Result<Self, StoreError> {
         let idle = Pool::default();
         idle.put(connect(path, Role::Read)?);
         Ok(Self {
             path: path.to_owned(),
+            raw,
             permits: Arc::new(Semaphore::new(MAX_READERS)),
             idle: Arc::new(idle),
             brief: Arc::new(Brief::of(path)),
@@ -115,9 +119,10 @@ impl Store {
             .map_err(|_| closing())?;
         let idle = Arc::clone(&readers.idle);
         let path = readers.path.clone();
+        let raw = Arc::clone(&readers.raw);
         let work = move || {
             // Held by the work itself, which goes on when whoever asked has gone.
-            let _permit = permit;
+            let _held = (permit, raw);
             let connection = idle.take().map_or_else(|| connect(&path, Role::Read), Ok)?;
             let found = at_one_point(&connection, ask)?;
             // Only a connection whose read went well is used again.

@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 use rusqlite::{TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
+use super::ahead::BodyRead;
 use super::checkpoint::{Checkpointer, truncate};
 use super::counted::Counted;
 use super::disk::Disk;
 use super::erase::{self, Taken, Wanted};
 use super::project::{Halt, Projector, SliceLimits};
 use super::prune::{Pruned, take_out};
+use super::raw::RawFile;
 use super::rows::int;
 use super::schema::{BUSY_TIMEOUT, wal_path};
-use super::{Delivery, Points, Queue, Read, StoreError};
+use super::{Delivery, Points, Queue, StoreError};
 use crate::domain::fold::Event;
 use crate::domain::{Chain, Seq, Source, Timestamp};
 
@@ -34,6 +36,10 @@ const RETRY_EVERY: Duration = Duration::from_millis(200);
 
 /// How long an event may wait to be projected, so that others are projected with it.
 const PROJECT_WITHIN: Duration = Duration::from_millis(4);
+/// The same under load: the more are projected at once, the fewer pages each costs.
+const PROJECT_WITHIN_UNDER_LOAD: Duration = Duration::from_millis(10);
+/// There is load when so many events wait.
+const MANY_EVENTS: u64 = 128;
 /// The projections are near the log's end when they are no more events behind it.
 const NEAR_EVENTS: u64 = 4096;
 
@@ -71,7 +77,7 @@ pub struct Append {
     /// The body.
     pub delivery: Delivery,
     /// What was read of it, unless that is left to the projector.
-    pub read: Option<Read>,
+    pub read: Option<BodyRead>,
     /// Where the answer goes; nobody need be there any more.
     pub reply: oneshot::Sender<Result<Seq, StoreError>>,
 }
@@ -125,6 +131,7 @@ type Identity = (u64, u64);
 
 pub struct Writer {
     path: PathBuf,
+    raw: Arc<RawFile>,
     identity: Identity,
     clock: fn() -> Timestamp,
     queue: Arc<Queue>,
@@ -149,11 +156,12 @@ impl Writer {
     /// Opens the write side and finds out where log and projections end.
     pub fn open(
         path: &Path,
+        raw: Arc<RawFile>,
         clock: fn() -> Timestamp,
         queue: Arc<Queue>,
         commands: Receiver<Command>,
     ) -> Result<Self, StoreError> {
-        let mut open = Open::with(Disk::open(path)?, path)?;
+        let mut open = Open::with(Disk::open(path)?, path, Arc::clone(&raw))?;
         let identity = identity(path)?;
         let counted = Arc::new(Counted::default());
         let projector = Projector::resume(open.disk.rows()?)?.counting(&counted);
@@ -168,6 +176,7 @@ impl Writer {
         };
         Ok(Self {
             path: path.to_owned(),
+            raw,
             identity,
             clock,
             queue,
@@ -200,6 +209,8 @@ impl Writer {
             if self.due_in() == Some(Duration::ZERO) {
                 self.project();
             }
+            // Also where nothing was projected: a rule that failed, and what prune takes out, fill the WAL too.
+            self.checkpoint();
         }
         self.close();
         drop(announce);
@@ -218,13 +229,16 @@ impl Writer {
     /// waited for more. Appends that come meanwhile are made meanwhile.
     fn due_in(&self) -> Option<Duration> {
         let unprojected = self.unprojected?;
-        if self.backlog() == 0 || self.projector.halt().is_some() {
+        let backlog = self.backlog();
+        if backlog == 0 || self.projector.halt().is_some() {
             return None;
         }
-        if unprojected.urgent {
-            return Some(Duration::ZERO);
-        }
-        Some(PROJECT_WITHIN.saturating_sub(unprojected.since.elapsed()))
+        let patience = match backlog {
+            _ if unprojected.urgent => Duration::ZERO,
+            ..MANY_EVENTS => PROJECT_WITHIN,
+            MANY_EVENTS.. => PROJECT_WITHIN_UNDER_LOAD,
+        };
+        Some(patience.saturating_sub(unprojected.since.elapsed()))
     }
 
     /// Takes what waits, waiting for something if there is nothing else to do. True: told to stop.
@@ -360,7 +374,6 @@ impl Writer {
     fn project(&mut self) {
         let backlog = self.backlog();
         if backlog == 0 || self.projector.halt().is_some() {
-            self.checkpoint();
             return;
         }
         let limits = SliceLimits::for_backlog(backlog);
@@ -404,7 +417,6 @@ impl Writer {
                 });
             }
         }
-        self.checkpoint();
     }
 
     fn checkpoint(&mut self) {
@@ -479,10 +491,11 @@ impl Writer {
         }
         if let Some(open) = &mut self.open {
             open.must_have_its_wal(&self.path)?;
+            open.checkpointer.must_have_moved()?;
         } else {
             let mut disk = Disk::open(&self.path)?;
             truncate(disk.log()?)?;
-            let mut open = Open::with(disk, &self.path)?;
+            let mut open = Open::with(disk, &self.path, Arc::clone(&self.raw))?;
             // A batch that was refused may have reached the file after all; it is kept, and shown like any other.
             self.points
                 .durable
@@ -536,6 +549,7 @@ impl Writer {
                 ));
             }
             self.project();
+            self.checkpoint();
         }
         let open = self.reopened()?;
         let result = open.disk.log().and_then(|log| erase::take_out(log, wanted));
@@ -573,6 +587,7 @@ impl Writer {
         while self.backlog() > 0 && self.projector.halt().is_none() && Instant::now() < deadline {
             let before = self.projector.projected();
             self.project();
+            self.checkpoint();
             if self.projector.projected() == before {
                 break;
             }
@@ -605,7 +620,7 @@ impl Unprojected {
 }
 
 impl Open {
-    fn with(mut disk: Disk, path: &Path) -> Result<Self, StoreError> {
+    fn with(mut disk: Disk, path: &Path, raw: Arc<RawFile>) -> Result<Self, StoreError> {
         let log = disk.log()?;
         let head = log
             .query_row(
@@ -625,7 +640,7 @@ impl Open {
                 }),
                 other => Err(other),
             })?;
-        let checkpointer = Checkpointer::start(path.to_owned())?;
+        let checkpointer = Checkpointer::start(path.to_owned(), raw)?;
         checkpointer.watch(log)?;
         // The read above has made it if there was none.
         let wal = identity(&wal_path(path))?;
