@@ -21,8 +21,8 @@ type Definition = (String, Option<String>);
 /// What is not as schema.sql has it, one line each.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] where a table of ours is none or another one, so that nothing can be read from it; else when the
-/// file cannot be read.
+/// [`StoreError::Corrupt`] where a table of ours is none or another one, so that nothing can be read from it, and where an
+/// object is there twice; else when the file cannot be read.
 pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let ours = objects(&schema::in_memory()?)?;
     let found = objects(connection)?;
@@ -72,12 +72,22 @@ fn begins_with(definition: &Option<String>, beginnings: &[&str]) -> bool {
 fn objects(connection: &Connection) -> Result<BTreeMap<Name, Definition>, StoreError> {
     let mut statement =
         connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
-    let objects = statement.query_map([], |row| {
+    let rows = statement.query_map([], |row| {
         let definition: Option<String> = row.get(3)?;
         let definition = definition.map(|text| without_comments(&text));
         Ok(((row.get(0)?, row.get(1)?), (row.get(2)?, definition)))
     })?;
-    Ok(objects.collect::<Result<_, _>>()?)
+    let mut objects = BTreeMap::new();
+    for row in rows {
+        let (name, definition): (Name, Definition) = row?;
+        // One of them would hide the other from us, and not from SQLite.
+        if objects.contains_key(&name) {
+            let fault = format!("the {} {} is there twice", name.0, name.1);
+            return Err(StoreError::Corrupt(fault));
+        }
+        objects.insert(name, definition);
+    }
+    Ok(objects)
 }
 
 /// Comments of schema.sql stand in the file as they were when it was made, and may be put better later. What stands in a
@@ -198,6 +208,7 @@ mod tests {
             "ALTER TABLE customers ADD COLUMN more TEXT",
             "DROP TABLE minutes",
             "DROP TABLE minutes; CREATE VIEW minutes AS SELECT 1",
+            "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema SELECT * FROM sqlite_schema WHERE type = 'trigger'",
         ] {
             let error = faults_after(change).unwrap_err();
             assert!(matches!(error, StoreError::Corrupt(_)), "{change}: {error}");
