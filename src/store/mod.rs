@@ -18,7 +18,9 @@ mod customers;
 mod disk;
 mod erase;
 mod erased;
+mod error;
 mod export;
+mod facts;
 mod feed;
 mod header;
 mod indexes;
@@ -28,6 +30,8 @@ mod maintain;
 mod manifest;
 mod news;
 mod objects;
+mod open;
+mod points;
 mod project;
 mod prune;
 mod raw;
@@ -43,16 +47,15 @@ mod sums;
 mod workplace;
 mod writer;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
-use crate::domain::{Digest, Disposition, Operation, Seq, Source, State, Timestamp};
+use crate::domain::{Digest, Seq, Source, Timestamp};
 
 pub use backup::{BackupError, backup_file};
 pub use backups::{Backups, Running};
@@ -61,7 +64,9 @@ pub use counted::Counted;
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
 pub use erase::{Certificate, erase_file, reapply_erasures};
 pub use erased::{ERASED_FILE, ErasedEvent, HashedId};
+pub use error::StoreError;
 pub use export::{Exported, Exports, export_file, newest_event};
+pub use facts::{Registered, Registration};
 pub use feed::{Feed, FeedFilter, Order, PageLimit};
 pub use lists::{Listed, Page};
 pub use maintain::{Difference, Progress, rebuild_file};
@@ -75,152 +80,10 @@ pub use stats::{Stats, StatsBucket};
 pub use step::{Step, Steps};
 
 use news::News;
+use points::{Points, Queue};
 use raw::RawFile;
 use readers::Readers;
-use writer::{Append, Command, Health};
-
-/// What went wrong, in kinds that the edge can tell apart. The driver's words are for the log.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// As much is waiting to be written as may wait.
-    #[error("the queue of the writer is full")]
-    QueueFull,
-    /// The projections are too far behind the log.
-    #[error("the projections are {lag} events behind the log, more than the {max_lag} allowed")]
-    Lagging {
-        /// How far behind.
-        lag: u64,
-        /// How far they may be.
-        max_lag: u64,
-    },
-    /// Nothing can be written at present.
-    #[error("the file cannot be written at present: {0}")]
-    Unavailable(String),
-    /// The name no longer leads to the file that is open.
-    #[error(
-        "{} was removed or replaced while it was open; nothing more is taken, put the right file there and start again",
-        .0.display()
-    )]
-    Replaced(PathBuf),
-    /// The writer gives no sign of life.
-    #[error("the writer does not answer")]
-    NoAnswer,
-    /// What was told contradicts what is known.
-    #[error("{0}")]
-    Conflict(String),
-    /// The point in the log that was asked for did not become visible in time.
-    #[error("event {0} is not visible yet")]
-    NotReached(Seq),
-    /// The data directory cannot be made, opened or locked.
-    #[error(
-        "cannot use the data directory {}: {source}; name one that this user can read and write with --data-dir",
-        path.display()
-    )]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file cannot be made.
-    #[error("cannot create {}: {source}; this user must be able to write in that directory", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file cannot be opened.
-    #[error("cannot open {}: {source}; it must be a file that this user can read and write", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// Another process has the data directory.
-    #[error("another waldo-syncd works in {}; stop it first, or give this one its own --data-dir", .0.display())]
-    InUse(PathBuf),
-    /// The file is no SQLite file, or another program's.
-    #[error("{} is not a waldo-syncd database; move it away, or name another --data-dir", .0.display())]
-    NotOurs(PathBuf),
-    /// SQLite finds that the file is not what it wrote.
-    #[error(
-        "{} is damaged: {source}; `waldo-syncd restore` puts a backup in its place",
-        path.display()
-    )]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// What SQLite says.
-        source: rusqlite::Error,
-    },
-    /// The file can be read only.
-    #[error(
-        "{} cannot be written: its owner or its mode forbids it, or its file system can only be read",
-        .0.display()
-    )]
-    ReadOnly(PathBuf),
-    /// The file was written by a newer program.
-    #[error(
-        "{} has schema {found}, this program knows {known}: it was written by a newer waldo-syncd; install that version \
-         or restore a backup of before the upgrade", path.display()
-    )]
-    NewerSchema {
-        /// Which file.
-        path: PathBuf,
-        /// The schema it has.
-        found: i32,
-        /// The schema this program has.
-        known: i32,
-    },
-    /// The SQLite library is one that may corrupt the file.
-    #[error("SQLite {0} may corrupt files of this kind; 3.51.3 or later is needed")]
-    OldSqlite(String),
-    /// A setting did not take.
-    #[error("SQLite did not take the setting {name} = {asked}: it says {got}")]
-    Setting {
-        /// Which.
-        name: &'static str,
-        /// What was asked for.
-        asked: String,
-        /// What it is.
-        got: String,
-    },
-    /// The file does not hold what this program writes.
-    #[error("the file is damaged: {0}")]
-    Corrupt(String),
-    /// The driver refused.
-    #[error("{0}")]
-    Sqlite(#[from] rusqlite::Error),
-}
-
-impl StoreError {
-    /// Names the file, where SQLite found it damaged.
-    pub(crate) fn of_file(self, path: &Path) -> Self {
-        match self {
-            Self::Sqlite(source) if is_damage(&source) => Self::Damaged {
-                path: path.to_owned(),
-                source,
-            },
-            other => other,
-        }
-    }
-
-    /// Whether what SQLite knows of the file is as good as before: the disk was full, or another process held the file.
-    pub(crate) fn is_passing(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
-        let code = match self {
-            Self::Sqlite(error) => error.sqlite_error_code(),
-            _ => None,
-        };
-        matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull))
-    }
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
-}
+use writer::{Append, Command};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -270,62 +133,6 @@ pub struct At<T> {
     pub seq: Seq,
     /// What was read.
     pub value: T,
-}
-
-/// What an app tells of a request.
-#[derive(Clone, Debug)]
-pub struct Registration {
-    /// Waldo's id of the call.
-    pub request_id: String,
-    /// The kind of call.
-    pub operation: Operation,
-    /// The customer it is about, if known.
-    pub customer_id: Option<String>,
-    /// The company's own id of that customer.
-    pub external_id: Option<String>,
-    /// The evaluation types to wait for.
-    pub expects: Vec<String>,
-    /// JSON of the app's own, as text.
-    pub context: Option<Box<serde_json::value::RawValue>>,
-    /// When the outcome is due, after now.
-    pub deadline: Duration,
-}
-
-/// What became of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registered {
-    /// Its place in the log.
-    pub seq: Seq,
-    /// Whether the request was not registered before.
-    pub new: bool,
-}
-
-/// What waits for the writer, and how much may.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-/// The points that the writer publishes.
-#[derive(Debug)]
-pub(crate) struct Points {
-    counted: Arc<Counted>,
-    durable: AtomicU64,
-    projected: watch::Sender<Seq>,
-    /// Whether the projections were too far behind at the start and have not come near the log's end since. What is
-    /// behind then has come before, and is no reason to refuse what comes.
-    catching_up: AtomicBool,
-    health: watch::Sender<Health>,
-    stopped: watch::Sender<bool>,
-}
-
-impl Points {
-    /// How many events the projections are behind the log.
-    fn lag(&self) -> u64 {
-        let durable = self.durable.load(Ordering::Acquire);
-        durable.saturating_sub(self.projected.borrow().0)
-    }
 }
 
 /// A handle to the store; cheap to clone.
@@ -459,119 +266,6 @@ impl Store {
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has stopped".to_owned())))
     }
 
-    /// Registers a request that an app waits for, and returns once that is durable and visible.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when the request is known with another operation or customer; else as [`Self::append`].
-    pub async fn register(&self, registration: Registration) -> Result<Registered, StoreError> {
-        let mut fact = serde_json::json!({
-            "event": "request.registered",
-            "requestId": registration.request_id,
-            "operation": registration.operation,
-            "deadlineSeconds": registration.deadline.as_secs(),
-        });
-        let members = [
-            ("customerId", registration.customer_id.map(Into::into)),
-            ("externalId", registration.external_id.map(Into::into)),
-            (
-                "expects",
-                (!registration.expects.is_empty()).then(|| registration.expects.into()),
-            ),
-        ];
-        for (name, value) in members {
-            if let Some(value) = value {
-                fact[name] = value;
-            }
-        }
-        let mut text = fact.to_string();
-        if let Some(context) = registration.context {
-            // The app's own JSON goes in as it came, digit for digit.
-            text.truncate(text.len().saturating_sub(1));
-            text.push_str(",\"context\":");
-            text.push_str(context.get());
-            text.push('}');
-        }
-        let seq = self.append_fact(text).await?;
-        self.no_conflict(seq).await?;
-        let request = self.request(registration.request_id).await?;
-        let new = request
-            .value
-            .is_some_and(|row| row.request.registered_seq == Some(seq));
-        Ok(Registered { seq, new })
-    }
-
-    /// Records Waldo's answer to a call (`gateway`) or to a question (`poll`), as [`crate::domain::answer::outcome`]
-    /// reduced it, and returns once it is durable; it is usually visible then too.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub async fn record_answer(&self, source: Source, outcome: String) -> Result<Seq, StoreError> {
-        let seq = self.append(Delivery::whole(source, outcome.into())).await?;
-        match self.wait_projected(seq, VISIBLE_WITHIN).await {
-            // It is on the disk, and that is all that the answer has to wait for.
-            Ok(()) | Err(StoreError::NotReached(_)) => Ok(seq),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Notes that an app calls Waldo's flag endpoint, so that the webhook it causes is known as its echo; or, withdrawn,
-    /// that the call it noted last was not made.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub async fn note_flag_call(
-        &self,
-        customer_id: &str,
-        flag: bool,
-        withdrawn: bool,
-    ) -> Result<Seq, StoreError> {
-        let mut fact =
-            serde_json::json!({ "event": "flag.called", "customerId": customer_id, "flag": flag });
-        if withdrawn {
-            fact["withdrawn"] = true.into();
-        }
-        self.append_fact(fact.to_string()).await
-    }
-
-    /// Settles a request by hand; `None` when no such request is known.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when it is settled already; else as [`Self::append`].
-    pub async fn settle(
-        &self,
-        request_id: &str,
-        state: State,
-        note: Option<&str>,
-    ) -> Result<Option<Seq>, StoreError> {
-        if self.request(request_id.to_owned()).await?.value.is_none() {
-            return Ok(None);
-        }
-        let fact = serde_json::json!({
-            "event": "request.settled", "requestId": request_id, "state": state, "note": note,
-        });
-        let seq = self.append_fact(fact.to_string()).await?;
-        self.no_conflict(seq).await?;
-        Ok(Some(seq))
-    }
-
-    /// What the rules found to contradict what is known is told to the app; it stays in the log as what it is.
-    async fn no_conflict(&self, seq: Seq) -> Result<(), StoreError> {
-        let verdict = self.verdict(seq).await?;
-        match verdict.disposition {
-            Disposition::Stale => Err(StoreError::Conflict(verdict.problems.join("; "))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Appends what an app told and waits until it is visible.
-    async fn append_fact(&self, fact: String) -> Result<Seq, StoreError> {
-        let seq = self
-            .append(Delivery::whole(Source::Control, fact.into()))
-            .await?;
-        self.wait_projected(seq, VISIBLE_WITHIN).await?;
-        Ok(seq)
-    }
-
     /// The newest event that is on the disk.
     #[must_use]
     pub fn durable(&self) -> Seq {
@@ -682,9 +376,6 @@ impl Store {
     }
 }
 
-/// How long a fact that an app told may take to become visible.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
-
 impl StoreThread {
     /// Stops the writer after what is queued: projects it, empties the WAL into the file and closes it. Blocks.
     pub fn stop(self, store: &Store) {
@@ -696,25 +387,5 @@ impl StoreThread {
         if self.thread.join().is_err() {
             log::error!("the writer ended by a fault; the log is as its last commit left it");
         }
-    }
-}
-
-impl Queue {
-    fn enter(&self, bytes: usize, options: &Options) -> Result<(), StoreError> {
-        let events = self.events.fetch_add(1, Ordering::AcqRel);
-        let waiting = self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        // One delivery always fits, however large a body the door takes.
-        let full = events >= options.queue_events
-            || (waiting > 0 && waiting.saturating_add(bytes) > options.queue_bytes);
-        if full {
-            self.leave(1, bytes);
-            return Err(StoreError::QueueFull);
-        }
-        Ok(())
-    }
-
-    fn leave(&self, events: usize, bytes: usize) {
-        self.events.fetch_sub(events, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 }

@@ -14,18 +14,20 @@ use rusqlite::{TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
 use super::ahead::BodyRead;
-use super::checkpoint::{Checkpointer, truncate};
+use super::checkpoint::truncate;
 use super::counted::Counted;
 use super::disk::Disk;
 use super::erase::{self, Taken, Wanted};
-use super::project::{Halt, Projector, SliceLimits};
+use super::open::{Head, Identity, Open, identity};
+use super::points::{Points, Queue};
+use super::project::{Projector, SliceLimits};
 use super::prune::{Pruned, take_out};
 use super::raw::RawFile;
 use super::rows::int;
-use super::schema::{BUSY_TIMEOUT, wal_path};
-use super::{Delivery, Points, Queue, StoreError};
+use super::schema::BUSY_TIMEOUT;
+use super::{Delivery, StoreError};
 use crate::domain::fold::Event;
-use crate::domain::{Chain, Seq, Source, Timestamp};
+use crate::domain::{Seq, Source, Timestamp};
 
 /// Deliveries that share one commit at most.
 const MAX_COMMIT_EVENTS: usize = 1024;
@@ -81,53 +83,6 @@ pub struct Append {
     /// Where the answer goes; nobody need be there any more.
     pub reply: oneshot::Sender<Result<Seq, StoreError>>,
 }
-
-/// What is wrong with the writer.
-#[derive(Clone, Debug, Default)]
-pub struct Health {
-    /// Why nothing can be appended.
-    pub unwritable: Option<String>,
-    /// Why the last slice was not projected.
-    pub unprojectable: Option<String>,
-    /// The event at which a rule failed.
-    pub halt: Option<Halt>,
-}
-
-impl Health {
-    /// The trouble in words, if there is any.
-    pub fn trouble(&self) -> Option<String> {
-        if let Some(reason) = &self.unwritable {
-            return Some(format!("the file cannot be written: {reason}"));
-        }
-        if let Some(halt) = &self.halt {
-            return Some(format!(
-                "the projector stopped before event {}: {}",
-                halt.seq, halt.reason
-            ));
-        }
-        self.unprojectable
-            .as_ref()
-            .map(|reason| format!("the projections cannot be written: {reason}"))
-    }
-}
-
-/// The end of the log.
-#[derive(Clone, Copy, Debug)]
-struct Head {
-    seq: Seq,
-    chain: Chain,
-}
-
-/// The open write side.
-struct Open {
-    disk: Disk,
-    checkpointer: Checkpointer,
-    head: Head,
-    wal: Identity,
-}
-
-/// Device and number of a file: what a name leads to.
-type Identity = (u64, u64);
 
 pub struct Writer {
     path: PathBuf,
@@ -616,72 +571,6 @@ impl Unprojected {
             since: Instant::now(),
             urgent: false,
         }
-    }
-}
-
-impl Open {
-    fn with(mut disk: Disk, path: &Path, raw: Arc<RawFile>) -> Result<Self, StoreError> {
-        let log = disk.log()?;
-        let head = log
-            .query_row(
-                "SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1",
-                [],
-                |row| {
-                    Ok(Head {
-                        seq: super::rows::seq(row.get(0)?),
-                        chain: Chain(row.get(1)?),
-                    })
-                },
-            )
-            .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok(Head {
-                    seq: Seq::START,
-                    chain: Chain::GENESIS,
-                }),
-                other => Err(other),
-            })?;
-        let checkpointer = Checkpointer::start(path.to_owned(), raw)?;
-        checkpointer.watch(log)?;
-        // The read above has made it if there was none.
-        let wal = identity(&wal_path(path))?;
-        Ok(Self {
-            disk,
-            checkpointer,
-            head,
-            wal,
-        })
-    }
-
-    /// What is committed to a WAL without a name is lost with this process. So it is moved into the file while that can be
-    /// done, unless another program has begun a WAL of its own meanwhile, and the daemon starts again.
-    fn must_have_its_wal(&mut self, path: &Path) -> Result<(), StoreError> {
-        let wal = wal_path(path);
-        let is_unwritten = match identity(&wal) {
-            Ok(found) if found == self.wal => return Ok(()),
-            Ok(_) => std::fs::metadata(&wal).is_ok_and(|meta| meta.len() == 0),
-            Err(StoreError::Replaced(_)) => true,
-            Err(error) => return Err(error),
-        };
-        if is_unwritten {
-            self.checkpointer.stop();
-            truncate(self.disk.log()?)?;
-        }
-        Err(StoreError::Replaced(wal))
-    }
-}
-
-/// A name that leads nowhere is that of a removed file; one that cannot be looked at tells nothing.
-fn identity(path: &Path) -> Result<Identity, StoreError> {
-    use std::os::unix::fs::MetadataExt as _;
-    match std::fs::metadata(path) {
-        Ok(meta) => Ok((meta.dev(), meta.ino())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(StoreError::Replaced(path.to_owned()))
-        }
-        Err(error) => Err(StoreError::Unavailable(format!(
-            "cannot look at {}: {error}",
-            path.display()
-        ))),
     }
 }
 

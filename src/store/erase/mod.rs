@@ -77,7 +77,7 @@ impl Store {
         let inner = &*self.inner;
         let _one_at_a_time = inner.erasing.lock().await;
         // What is durable now is to be erased, so it must be visible now.
-        self.wait_projected(self.durable(), super::VISIBLE_WITHIN)
+        self.wait_projected(self.durable(), crate::store::facts::VISIBLE_WITHIN)
             .await?;
         let id = customer_id.clone();
         let known = self
