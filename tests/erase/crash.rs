@@ -1,5 +1,7 @@
 //! Killed at any moment, an erasure is either not begun or brought to an end by the next start.
 
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -107,4 +109,22 @@ fn a_file_whose_rows_wait_to_be_folded_again_is_folded_by_the_next_start() {
     let eve = format!("/v1/customers/{EVE}?minSeq={last}");
     assert_eq!(daemon.get(&eve).status, 200);
     assert_whole(&mut daemon);
+}
+
+#[test]
+fn an_erasure_goes_on_when_whoever_asked_for_it_hangs_up() {
+    let daemon = Daemon::start();
+    live(&daemon);
+    let mut asking = UnixStream::connect(daemon.place().control()).unwrap();
+    let request = format!(
+        "POST /v1/customers/{EVE}/erase HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    );
+    asking.write_all(request.as_bytes()).unwrap();
+    drop(asking);
+    let done = || {
+        let list = std::fs::read_to_string(daemon.data().join(LIST)).ok()?;
+        list.contains("\"done\"").then_some(())
+    };
+    poll("the end of the erasure", Duration::from_secs(20), done);
+    assert_eq!(daemon.get(&format!("/v1/customers/{EVE}")).status, 404);
 }

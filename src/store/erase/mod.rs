@@ -74,6 +74,17 @@ impl Store {
     /// [`StoreError::Conflict`] where that takes folding the log again, which needs the daemon to be stopped;
     /// [`StoreError::Unavailable`] when it could not be brought to an end, which the next start does.
     pub async fn erase(&self, customer_id: String) -> Result<Option<Certificate>, StoreError> {
+        let store = self.clone();
+        // Whoever asked may hang up: what was begun goes on to its end.
+        tokio::spawn(async move { store.erase_to_the_end(customer_id).await })
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("a fault ended it".to_owned())))
+    }
+
+    async fn erase_to_the_end(
+        &self,
+        customer_id: String,
+    ) -> Result<Option<Certificate>, StoreError> {
         let inner = &*self.inner;
         let _one_at_a_time = inner.erasing.lock().await;
         // What is durable now is to be erased, so it must be visible now.
