@@ -17,3 +17,4 @@ pub mod metrics;
 pub mod store;
 pub mod systemd;
 pub mod waldo;
+pub mod words;

@@ -165,7 +165,7 @@ fn verbs_that_need_the_daemon_are_4_when_it_is_not_running() {
             &["events"],
             &["event", "1"],
             &["requests"],
-            &["send", "flag", "--customer", "c"],
+            &["send", "onboard", "--customer", "c"],
         ] {
             let run = place.cli(arguments);
             run.assert_code(4);

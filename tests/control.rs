@@ -145,6 +145,11 @@ fn an_errand_goes_to_the_outbound_process_and_its_outcome_comes_back() {
     ] {
         tell(&daemon, "/v1/resync", &bad).assert_problem(400, "bad_request");
     }
+    let told = tell(&daemon, "/v1/resync", &json!({})).json();
+    assert_eq!(
+        told["detail"],
+        "expected one of customerId (an id), all (true) and overdue (true)"
+    );
     daemon
         .controller()
         .get(&format!("/v1/resync/{}", id + 1))

@@ -423,6 +423,43 @@ fn databases_that_do_not_do() {
             says: &["{}/data/waldo-syncd.db is damaged", "restore"],
         },
         Failure {
+            what: "a damaged file that was named is checked",
+            run: |place| {
+                damage(place);
+                place.cli(&["check", database(place).to_str().unwrap()])
+            },
+            code: 1,
+            says: &["{}/data/waldo-syncd.db is damaged: database disk image is malformed\n"],
+        },
+        Failure {
+            what: "a damaged file is restored",
+            run: |place| {
+                damage(place);
+                let backup = place.path().join("damaged.db");
+                fs::rename(database(place), &backup).unwrap();
+                place.cli(&["restore", backup.to_str().unwrap(), "--yes"])
+            },
+            code: 1,
+            says: &[
+                "{}/damaged.db cannot be restored: it is damaged: database disk image is malformed; nothing was changed",
+            ],
+        },
+        Failure {
+            what: "another program's file is checked",
+            run: |place| {
+                let file = place.file("foreign.db", [b'x'; 4096]);
+                place.cli(&["check", file.to_str().unwrap()])
+            },
+            code: 1,
+            says: &["{}/foreign.db is not a waldo-syncd database\n"],
+        },
+        Failure {
+            what: "a directory is checked",
+            run: |place| place.cli(&["check", place.path().to_str().unwrap()]),
+            code: 2,
+            says: &["{} is a directory", "--data-dir"],
+        },
+        Failure {
             what: "it is damaged, and is folded again",
             run: |place| {
                 damage(place);
@@ -512,6 +549,12 @@ fn configurations_that_do_not_do() {
             run: |place| configured(place, "max_body = \"1 MiB\"\n"),
             code: 1,
             says: &["\"max_body\"", "{}/config.toml, line 1", "[ingest]"],
+        },
+        Failure {
+            what: "the token's file is not there",
+            run: |place| configured(place, "[query]\ntoken_file = \"/nowhere/token\"\n"),
+            code: 1,
+            says: &["query.token_file: cannot read the secret file /nowhere/token"],
         },
         Failure {
             what: "no TOML",
@@ -731,7 +774,7 @@ fn commands_that_cannot_be_understood() {
             what: "context that is no JSON",
             run: |place| place.run(&["track", "r", "--operation", "fraud", "--context", "{"]),
             code: 2,
-            says: &["--context", "no JSON"],
+            says: &["--context", "expected JSON"],
         },
         Failure {
             what: "what destroys, without a terminal and without --yes",
@@ -795,7 +838,7 @@ fn what_a_running_daemon_refuses() {
         .place()
         .cli(&["track", "known", "--operation", "fraud"])
         .assert_code(0);
-    let cases: [(&[&str], i32, &[&str]); 8] = [
+    let cases: [(&[&str], i32, &[&str]); 11] = [
         (
             &["customer", "nobody"],
             3,
@@ -829,7 +872,25 @@ fn what_a_running_daemon_refuses() {
         (
             &["backup", "/nowhere/at/all.db"],
             1,
-            &["/nowhere/at/all.db", "No such file or directory"],
+            &[
+                "/nowhere/at/all.db",
+                "there is no directory /nowhere/at; make it first",
+            ],
+        ),
+        (
+            &["export", "--output", "/nowhere/at/all.jsonl"],
+            1,
+            &["there is no directory /nowhere/at; make it first"],
+        ),
+        (
+            &["events", "--origin", "elsewhere"],
+            2,
+            &["origin: expected"],
+        ),
+        (
+            &["send", "flag", "--customer", "c"],
+            2,
+            &["--flag true or --flag false"],
         ),
         (
             &["restore", "none.db", "--yes"],
@@ -846,6 +907,39 @@ fn what_a_running_daemon_refuses() {
                 "no {part:?} for {verb:?}: {run:?}"
             );
         }
+    }
+}
+
+#[test]
+fn values_that_options_do_not_take() {
+    let cases: [(&[&str], &str); 7] = [
+        (&["event", "abc"], "expected the number of an event"),
+        (
+            &["export", "--after", "1x"],
+            "expected the number of an event",
+        ),
+        (
+            &["send", "flag", "--customer", "c", "--score", "7"],
+            "expected a number from 0 to 1",
+        ),
+        (
+            &["track", "r", "--operation", "fraud", "--deadline", "3x"],
+            "expected a time, as in 90s",
+        ),
+        (
+            &["track", "r", "--operation", "fraud", "--context", "{"],
+            "expected JSON",
+        ),
+        (&["resync"], "<CUSTOMER_ID|--all|--overdue>"),
+        (&["send"], "<--customer <ID> <EVENT>|--file <FILE>>"),
+    ];
+    for (verb, says) in cases {
+        let run = Place::new().cli(verb);
+        run.assert_code(2);
+        assert!(
+            run.stderr.contains(says),
+            "no {says:?} for {verb:?}: {run:?}"
+        );
     }
 }
 

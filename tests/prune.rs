@@ -106,6 +106,11 @@ fn pruned_on_the_file_all_but_the_payload_stays() {
         .place()
         .cli(&["prune", "--older-than", "0s", "--yes"]);
     prune.assert_code(0);
+    assert!(
+        prune.stdout.contains("which is every payload there was"),
+        "{}",
+        prune.stdout
+    );
     assert_sound(daemon.place(), last);
     assert!(!file_holds(&daemon, "marked-body"));
     daemon.start_again();

@@ -14,6 +14,7 @@ use super::progress::Work;
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::store::{Backup, FILE_NAME, Restored, Running, backup_file, restore_file};
+use crate::words::counted;
 
 /// How long a daemon may take for a backup before it is no longer waited for; it goes on by itself.
 const BACKUP_WITHIN: Duration = Duration::from_secs(12 * 3600);
@@ -153,12 +154,12 @@ pub fn restore(context: &Context, args: RestoreArgs) -> Result<(), CliError> {
         });
         writeln!(out, "{object}")?;
     } else {
-        show(&mut out, &restored)?;
+        show(&mut out, &restored, &context.advise("serve"))?;
     }
     Ok(())
 }
 
-fn show(out: &mut impl io::Write, restored: &Restored) -> io::Result<()> {
+fn show(out: &mut impl io::Write, restored: &Restored, start: &str) -> io::Result<()> {
     let last = restored.last.unwrap_or_default();
     writeln!(out, "{}", restored.path.display())?;
     writeln!(out, "events  {} (to event {last})", restored.events)?;
@@ -172,8 +173,8 @@ fn show(out: &mut impl io::Write, restored: &Restored) -> io::Result<()> {
     if restored.erased > 0 {
         writeln!(
             out,
-            "{} customers were erased since the backup was made, and were erased from it again",
-            restored.erased
+            "{} erased since the backup was made, and erased from it again",
+            counted(restored.erased, "customer was", "customers were")
         )?;
     }
     if let Some(replaced) = &restored.replaced {
@@ -185,5 +186,5 @@ fn show(out: &mut impl io::Write, restored: &Restored) -> io::Result<()> {
             "events after {last} are not in this backup: programs that have read further must go back to {last}"
         )?;
     }
-    writeln!(out, "start the daemon: `waldo-syncd serve`")
+    writeln!(out, "start the daemon: `{start}`")
 }

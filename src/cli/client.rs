@@ -47,9 +47,9 @@ impl Client {
             }
             Ok(None) if named => {
                 return Err(CliError::NotRunning(format!(
-                    "no daemon runs in {}: it has no readable {DOORS_FILE}; start it with `waldo-syncd serve --data-dir {}`",
+                    "no daemon runs in {}: it has no readable {DOORS_FILE}; start it with `{}`",
                     directory.display(),
-                    directory.display()
+                    context.advise("serve")
                 )));
             }
             _ => configured_doors(context, loaded)?,
@@ -89,6 +89,7 @@ impl Client {
                 ))
             }),
             StatusCode::NOT_FOUND => Err(CliError::NotFound(problem())),
+            StatusCode::BAD_REQUEST => Err(CliError::Usage(problem())),
             _ => Err(CliError::Failed(format!(
                 "the daemon answered: {}",
                 problem()

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::client::{Client, detail};
 use super::lists::client;
 use super::screen::printable;
-use super::{CliError, Context};
+use super::{CliError, Context, values};
 use crate::domain::{Operation, State};
 
 /// Register a request of your own, so that its webhooks are known as echoes and a missing one is noticed.
@@ -34,11 +34,11 @@ pub struct TrackArgs {
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     expects: Vec<String>,
     /// JSON of your own, kept with the request
-    #[arg(long, value_name = "JSON")]
-    context: Option<String>,
+    #[arg(long, value_name = "JSON", value_parser = values::json)]
+    context: Option<Box<RawValue>>,
     /// When the outcome is due, as in 15m
-    #[arg(long, value_name = "TIME")]
-    deadline: Option<humantime::Duration>,
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    deadline: Option<Duration>,
 }
 
 /// Settle a request by hand, when its outcome will not come.
@@ -83,15 +83,13 @@ struct RegisterBody {
 }
 
 pub fn track(context: &Context, args: TrackArgs) -> Result<(), CliError> {
-    let own = args.context.map(RawValue::from_string).transpose();
-    let own = own.map_err(|error| CliError::Usage(format!("--context: no JSON: {error}")))?;
     let body = RegisterBody {
         request_id: args.request_id,
         operation: args.operation,
         customer_id: args.customer,
         external_id: args.external,
         expects: args.expects,
-        context: own,
+        context: args.context,
         deadline_seconds: args.deadline.map(|deadline| deadline.as_secs()),
     };
     let (status, answer) = tell(&client(context)?, "/v1/requests", &body)?;
@@ -141,6 +139,7 @@ pub(super) fn tell_within(
     match answer.status.as_u16() {
         status @ 200..=299 => Ok((status, text)),
         404 => Err(CliError::NotFound(detail(&text, answer.status))),
+        400 => Err(CliError::Usage(detail(&text, answer.status))),
         _ => Err(CliError::Failed(format!(
             "the daemon answered: {}",
             detail(&text, answer.status)

@@ -191,6 +191,6 @@ fn beside(event: &Item) -> Option<String> {
         parts.push(format!("a duplicate of event {duplicate_of}"));
     }
     let problems = event.texts("problems");
-    parts.extend(problems);
+    parts.extend(problems.iter().map(|problem| format!("problem: {problem}")));
     (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::item::{Item, Page, indented};
 use super::lists::{PAGE, client, items, print, time, time_heading, with_query};
 use super::screen::{Column, Field, Screen, Tone, column, ids, printable};
-use super::{CliError, Context};
+use super::{CliError, Context, values};
 
 /// How long one question of `events --follow` waits for news, in seconds.
 const FOLLOW_SECONDS: u64 = 30;
@@ -25,7 +25,7 @@ const LONG_CHANGE: usize = 60;
 #[command(after_help = "Example: waldo-syncd events --follow --origin dashboard")]
 pub struct EventsArgs {
     /// Go on after this seq, oldest first
-    #[arg(long, value_name = "SEQ")]
+    #[arg(long, value_name = "SEQ", value_parser = values::seq)]
     after: Option<u64>,
     /// Wait for further events and show them as they come
     #[arg(long)]
@@ -33,7 +33,7 @@ pub struct EventsArgs {
     /// dashboard or api
     #[arg(long, value_name = "WORD")]
     origin: Option<String>,
-    /// applied, duplicate, stale, unrecognised, quarantined
+    /// applied, duplicate, stale, unrecognised, quarantined, erased
     #[arg(long, value_name = "WORD")]
     disposition: Option<String>,
     /// Of this customer
@@ -52,6 +52,7 @@ pub struct EventsArgs {
 #[command(after_help = "Example: waldo-syncd event 4711")]
 pub struct EventArgs {
     /// Its place in the log
+    #[arg(value_parser = values::seq)]
     seq: u64,
 }
 

@@ -12,7 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::file::must_exist;
 use super::item::Item;
 use super::progress::{Counted, Work};
-use super::{CliError, Context};
+use super::{CliError, Context, values};
 use crate::clock::now;
 use crate::domain::Seq;
 use crate::domain::json::{Json, Members};
@@ -37,7 +37,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "WORD", default_value = "jsonl")]
     format: Format,
     /// Only what events after this one say or changed
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    #[arg(long, value_name = "SEQ", default_value = "0", value_parser = values::seq)]
     after: u64,
     /// Write to this new file (mode 0600) and not to standard output
     #[arg(long, value_name = "FILE")]
@@ -143,8 +143,16 @@ pub fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    // All of it or nothing is seen under the name.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    if !folder.is_dir() {
+        return Err(CliError::Failed(format!(
+            "cannot write {}: there is no directory {}; make it first",
+            output.display(),
+            folder.display()
+        )));
+    }
+    // All of it or nothing is seen under the name; the one it has until then is nobody's business.
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(error.kind().into()))?;
     let work = Work::begin("looking at the file");
     writer.write(
         &path,

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::progress::{Counted, Work, per_second};
 use super::{CliError, Context};
 use crate::domain::Chain;
-use crate::store::{FILE_NAME, check_file, rebuild_file};
+use crate::store::{FILE_NAME, StoreError, check_file, rebuild_file};
 
 /// Prove that no event was altered, removed or inserted. Works beside a running daemon.
 #[derive(Debug, Args)]
@@ -35,15 +35,29 @@ pub struct RebuildArgs {
 }
 
 pub fn check(context: &Context, args: CheckArgs) -> Result<(), CliError> {
+    let is_named = args.file.is_some();
     let path = match args.file {
         Some(path) => path,
         None => context.data_dir(&context.load(&[])?)?.join(FILE_NAME),
     };
     must_exist(&path)?;
+    if path.is_dir() {
+        return Err(CliError::Usage(format!(
+            "{} is a directory; name the file, or say --data-dir for the one in it",
+            path.display()
+        )));
+    }
     let work = Work::begin("looking at the file");
     let began = Instant::now();
     let mut steps = |step, done, of| work.tell(step, done, of);
-    let report = check_file(&path, args.head, &mut steps)?;
+    let checked = check_file(&path, args.head, &mut steps);
+    let report = checked.map_err(|error| match error {
+        // What is in the data directory can be moved or restored; of a file that was named only the finding is told.
+        StoreError::NotOurs(_) | StoreError::Damaged { .. } if is_named => {
+            CliError::Failed(error.finding())
+        }
+        other => other.into(),
+    })?;
     let took = began.elapsed();
     work.end();
     let mut out = io::stdout().lock();

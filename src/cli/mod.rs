@@ -24,8 +24,9 @@ mod send;
 mod serve;
 mod setup;
 mod status;
+mod values;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -199,8 +200,35 @@ impl Context {
         )?)
     }
 
+    /// A command of this program, to be typed by whoever reads it: on the same configuration and data directory as this
+    /// one, where they were named.
+    fn advise(&self, words: &str) -> String {
+        let mut command = format!("waldo-syncd {words}");
+        let named = [
+            ("--config", &self.common.config),
+            ("--data-dir", &self.common.data_dir),
+        ];
+        for (option, path) in named {
+            if let Some(path) = path {
+                command = format!("{command} {option} {}", as_a_word(path));
+            }
+        }
+        command
+    }
+
     fn data_dir(&self, loaded: &Loaded) -> Result<PathBuf, CliError> {
         Ok(self.environment.data_dir(&loaded.config.store)?)
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn as_a_word(path: &Path) -> String {
+    let shown = path.display().to_string();
+    let is_plain = |char: char| char.is_alphanumeric() || "/._-+:,@".contains(char);
+    if !shown.is_empty() && shown.chars().all(is_plain) {
+        shown
+    } else {
+        format!("'{}'", shown.replace('\'', r"'\''"))
     }
 }
 
@@ -288,6 +316,12 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        assert_eq!(as_a_word(Path::new("/var/lib/a-b_1")), "/var/lib/a-b_1");
+        assert_eq!(as_a_word(Path::new("it's mine")), r"'it'\''s mine'");
+    }
 
     #[test]
     fn the_table_of_commands_is_sound() {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::client::{Client, detail};
@@ -11,6 +11,7 @@ use super::control::tell;
 use super::progress::{Counted, Work};
 use super::screen::printable;
 use super::{CliError, Context};
+use crate::words::counted;
 
 /// How long the daemon is asked to wait for news of it, in seconds; what the bar shows is no older.
 const NEWS_EVERY: u64 = 1;
@@ -18,15 +19,14 @@ const NEWS_EVERY: u64 = 1;
 /// Ask Waldo how customers stand now, or what became of overdue requests, and take over what differs. Needs
 /// `waldo-syncd outbound` or `serve --outbound`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group = ArgGroup::new("whom").required(true).args(["customer_id", "all", "overdue"]), after_help = "\
 Examples: waldo-syncd resync 71c0de5a19b24f0e83d6a4b1
           waldo-syncd resync --overdue")]
 pub struct ResyncArgs {
     /// One customer, and its open requests
-    #[arg(required_unless_present_any = ["all", "overdue"], conflicts_with_all = ["all", "overdue"])]
     customer_id: Option<String>,
     /// Every known customer
-    #[arg(long, conflicts_with = "overdue")]
+    #[arg(long)]
     all: bool,
     /// Every overdue request
     #[arg(long)]
@@ -53,7 +53,8 @@ pub fn run(context: &Context, args: ResyncArgs) -> Result<(), CliError> {
     match standing["detail"].as_str() {
         Some(why) => Err(CliError::Failed(printable(why).into_owned())),
         None if failed > 0 => Err(CliError::Failed(format!(
-            "{failed} questions had no answer; the log of the outbound process says more, and trying again is safe"
+            "{} had no answer; the log of the outbound process says more, and trying again is safe",
+            counted(failed, "question", "questions")
         ))),
         None => Ok(()),
     }
@@ -96,7 +97,12 @@ fn show(out: &mut impl io::Write, standing: &Value) -> io::Result<()> {
     let number = |name: &str| standing[name].as_u64().unwrap_or(0);
     let shown = standing["drift"].as_array().map_or(0, Vec::len) as u64;
     if number("drifted") > shown {
-        writeln!(out, "… and {} more customers", number("drifted") - shown)?;
+        let more = number("drifted") - shown;
+        writeln!(
+            out,
+            "… and {}",
+            counted(more, "more customer", "more customers")
+        )?;
     }
     writeln!(
         out,

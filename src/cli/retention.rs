@@ -15,11 +15,12 @@ use super::file::must_exist;
 use super::lists::client;
 use super::progress::{Counted, Work};
 use super::screen::printable;
-use super::{CliError, Context};
+use super::{CliError, Context, values};
 use crate::clock::now;
 use crate::daemon::write_whole;
 use crate::domain::Timestamp;
 use crate::store::{FILE_NAME, Pruned, StoreError, erase_file, prune_file};
+use crate::words::counted;
 
 /// How long the daemon may take for one answer: it searches all bodies for an id that is erased.
 const PATIENCE: Duration = Duration::from_secs(1800);
@@ -29,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 #[command(after_help = "Example: waldo-syncd prune --older-than 365d --yes")]
 pub struct PruneArgs {
     /// Age past which payloads go [default: `[retention] payloads`]
-    #[arg(long, value_name = "TIME")]
-    older_than: Option<humantime::Duration>,
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    older_than: Option<Duration>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -54,19 +55,23 @@ pub struct EraseArgs {
 
 pub fn prune(context: &Context, args: PruneArgs) -> Result<(), CliError> {
     let loaded = context.load(&[])?;
-    let age = args.older_than.map(Into::into);
-    let age: Duration = age.or(loaded.config.retention.payloads).ok_or_else(|| {
-        CliError::Usage(
-            "how old? name --older-than, as in 365d, or set [retention] payloads".to_owned(),
-        )
-    })?;
+    let age = args
+        .older_than
+        .or(loaded.config.retention.payloads)
+        .ok_or_else(|| {
+            CliError::Usage(
+                "how old? name --older-than, as in 365d, or set [retention] payloads".to_owned(),
+            )
+        })?;
     let directory = context.data_dir(&loaded)?;
     must_exist(&directory.join(FILE_NAME))?;
     let before = now().plus_ms(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-    confirm(
-        &format!("Take out all payloads from before {before}?"),
-        args.yes,
-    )?;
+    // Nothing is younger than that, so it says what it comes to.
+    let question = match age.is_zero() {
+        true => "Take out every payload there is, of whatever age?".to_owned(),
+        false => format!("Take out all payloads from before {before}?"),
+    };
+    confirm(&question, args.yes)?;
     let work = Work::begin("looking at the file");
     let mut looked_at = |done, of| work.tell(Counted::LookedAt, done, of);
     let pruned = match prune_file(&directory, before, &mut looked_at) {
@@ -85,7 +90,12 @@ pub fn prune(context: &Context, args: PruneArgs) -> Result<(), CliError> {
     } else {
         writeln!(
             out,
-            "took out {events} payloads ({bytes} bytes) from before {before}; new events use their space"
+            "took out {} ({bytes} bytes) from before {before}{}; new events use their space",
+            counted(events, "payload", "payloads"),
+            match age.is_zero() {
+                true => ", which is every payload there was",
+                false => "",
+            }
         )?;
     }
     Ok(())
@@ -176,9 +186,13 @@ fn show(context: &Context, certificate: &Value) -> Result<(), CliError> {
     let events = list("events");
     writeln!(
         out,
-        "erased   {} events, {} requests",
-        events.len(),
-        certificate["requests"]
+        "erased   {}, {}",
+        counted(events.len() as u64, "event", "events"),
+        counted(
+            certificate["requests"].as_u64().unwrap_or_default(),
+            "request",
+            "requests"
+        )
     )?;
     writeln!(out, "at       {}", word("erasedAt"))?;
     writeln!(out, "customer {} (hashed)", word("customer"))?;
@@ -196,6 +210,12 @@ fn show(context: &Context, certificate: &Value) -> Result<(), CliError> {
         writeln!(
             out,
             "note     event {seq} of another customer or request mentions the id; it was left as it is"
+        )?;
+    }
+    if certificate["searchedClean"].is_null() {
+        writeln!(
+            out,
+            "note     the bytes of the file were not searched for remains: the id is shorter than 8 bytes, or others mention it"
         )?;
     }
     Ok(())

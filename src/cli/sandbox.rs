@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::values::share;
 use super::{CliError, Context};
 use crate::waldo::sandbox::{API_KEY, CLIENT_SECRET, Mischief, Options, WebhookUrl};
 use crate::{daemon, logging};
@@ -77,13 +78,6 @@ fn time(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|time| *time <= MAX_TIME)
         .ok_or_else(|| "expected a time like 500ms or 2h, 30 days at most".to_owned())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 impl SandboxArgs {

@@ -7,14 +7,17 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, detail};
-use super::setup::known_secrets;
-use super::{CliError, Context};
+use super::{CliError, Context, values};
 
 /// Post one made-up webhook to the running daemon.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "\
+waldo-syncd send [OPTIONS] <--customer <ID> <EVENT>|--file <FILE>>",
+    after_help = "\
 Examples: waldo-syncd send onboard --customer c-1 --status APPROVED
-          waldo-syncd send evaluation --customer c-1 --request r-1 --run fraud:completed --score 0.7")]
+          waldo-syncd send evaluation --customer c-1 --request r-1 --run fraud:completed --score 0.7"
+)]
 pub struct SendArgs {
     /// onboard, flag, evaluation, or any other name
     #[arg(required_unless_present = "file")]
@@ -38,7 +41,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "WORD")]
     kyc: Option<String>,
     /// validation.fraudScore
-    #[arg(long, value_name = "0..1")]
+    #[arg(long, value_name = "0..1", value_parser = values::share)]
     score: Option<f64>,
     /// flag
     #[arg(long, value_name = "true|false")]
@@ -52,9 +55,18 @@ pub fn run(context: &Context, args: SendArgs) -> Result<(), CliError> {
     let body = body(&args)?;
     let loaded = context.load(&[])?;
     let client = Client::new(context, &loaded)?;
-    let secrets = known_secrets(context, &loaded, &context.data_dir(&loaded)?)
-        // A daemon that has ever run here has made one.
-        .map_err(|error| CliError::NotRunning(error.to_string()))?;
+    let data_dir = context.data_dir(&loaded)?;
+    let ingest = &loaded.config.ingest;
+    let secrets = ingest.webhook_secrets(&context.environment, &data_dir, &mut Vec::new())?;
+    // A daemon that has ever run here has made one.
+    let secrets = secrets.ok_or_else(|| {
+        CliError::NotRunning(format!(
+            "no daemon has run with {} yet, for it holds no webhook secret; start it with `{}`, or name its --config and \
+             --data-dir",
+            data_dir.display(),
+            context.advise("serve")
+        ))
+    })?;
     let answer = client.post(&secrets.current, body)?;
     let text: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if !answer.status.is_success() {
@@ -88,6 +100,11 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
             })?;
         }
         return Ok(bytes);
+    }
+    if args.event.as_deref() == Some("flag") && args.flag.is_none() {
+        return Err(CliError::Usage(
+            "send flag: say which with --flag true or --flag false".to_owned(),
+        ));
     }
     let mut body = Map::new();
     let mut put = |name: &str, value: Option<Value>| {

@@ -12,8 +12,10 @@ use super::{CliError, Context};
 use crate::config::{self, ConfigError, Secret, WEBHOOK_SECRET_FILE, WebhookSecrets};
 use crate::daemon::{fresh_secret, make_secret, open_doors_warnings, write_whole};
 
-/// What stands for the outside name where none is given.
-const PUBLIC_EXAMPLE: &str = "https://waldo.example.com";
+/// What stands for the outside name where none is given; nobody can have it, so that nobody's server gets the secret.
+const PUBLIC_UNKNOWN: &str = "https://YOUR-NAME.example";
+/// An outside name as it may look.
+const PUBLIC_EXAMPLE: &str = "https://hooks.example.com";
 
 /// Write a commented configuration and a fresh secret.
 #[derive(Debug, Args)]
@@ -55,7 +57,7 @@ pub enum ConfigCommand {
 
 pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let environment = &context.environment;
-    let base = args.public.as_deref().unwrap_or(PUBLIC_EXAMPLE);
+    let base = args.public.as_deref().unwrap_or(PUBLIC_UNKNOWN);
     check_base(base)?;
     let path = context
         .common
@@ -147,6 +149,13 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
         out,
         "\nPaste this URL into Waldo's dashboard, page API Integration:\n  {url}"
     )?;
+    if args.public.is_none() {
+        writeln!(
+            out,
+            "with your own name in place of YOUR-NAME.example, here and below; `{}` puts it in",
+            context.advise("init --public https://…")
+        )?;
+    }
     // What is not a webhook gets a 404: Caddy alone would answer 200, and a mistyped URL would lose events in silence.
     writeln!(
         out,
@@ -204,10 +213,15 @@ pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliErr
                     .to_owned(),
             )
         })?;
-        rewrite_secrets(&path, &current, args.rotate)?;
-        if args.retire {
+        let gone = rewrite_secrets(&path, &current, args.rotate)?;
+        if args.retire && gone {
             eprintln!(
                 "every other secret in {} is gone; this one is valid",
+                path.display()
+            );
+        } else if args.retire {
+            eprintln!(
+                "{} holds no other secret: nothing was to be retired, this one stays valid",
                 path.display()
             );
         }
@@ -300,15 +314,17 @@ pub fn known_secrets(
     // Making one here would give a URL that no daemon takes.
     known.ok_or_else(|| {
         CliError::Failed(format!(
-            "no webhook secret is known in {}: `waldo-syncd serve` or `waldo-syncd init` makes one; if the daemon has \
-             one already, name its --config and --data-dir",
-            data_dir.display()
+            "no webhook secret is known in {}: `{}` or `{}` makes one; if the daemon has one already, name its --config \
+             and --data-dir",
+            data_dir.display(),
+            context.advise("serve"),
+            context.advise("init")
         ))
     })
 }
 
-/// Writes the secrets' file anew: a fresh one in front of the others, or the first one alone.
-fn rewrite_secrets(path: &Path, secrets: &WebhookSecrets, rotate: bool) -> Result<(), CliError> {
+/// Writes the secrets' file anew: a fresh one in front of the others, or the first one alone. Whether any is gone.
+fn rewrite_secrets(path: &Path, secrets: &WebhookSecrets, rotate: bool) -> Result<bool, CliError> {
     // Only what stands in this file is written back; secrets accepted by the configuration stay there.
     let in_file = config::read_secret_file(path, &config::Environment::default(), &mut Vec::new())
         .map_err(|error: ConfigError| CliError::Failed(error.to_string()))?;
@@ -320,7 +336,8 @@ fn rewrite_secrets(path: &Path, secrets: &WebhookSecrets, rotate: bool) -> Resul
         lines.push(secrets.current.expose().to_owned());
     }
     lines.push(String::new());
-    Ok(write_whole(path, &lines.join("\n"))?)
+    write_whole(path, &lines.join("\n"))?;
+    Ok(!rotate && in_file.len() > 1)
 }
 
 /// The URL under which the secret is taken.

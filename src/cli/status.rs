@@ -11,6 +11,7 @@ use super::screen::{Field, Screen, Tone, bytes, printable, span};
 use super::{CliError, Context};
 use crate::clock::now;
 use crate::domain::Timestamp;
+use crate::words::counted as as_words;
 
 /// Tell how the daemon is.
 #[derive(Debug, Args)]
@@ -128,7 +129,9 @@ fn last_backup(last: &Value) -> Field {
     match last["path"].as_str() {
         Some(path) => {
             let (made, path) = (ago(&last["at"]).text, printable(path));
-            format!("{made}, {} events, {path}", last["events"]).into()
+            let events = last["events"].as_u64().unwrap_or(0);
+            let events = as_words(events, "event", "events");
+            format!("{made}, {events}, {path}").into()
         }
         None => Field::new("none", Tone::Odd),
     }

@@ -34,6 +34,11 @@ pub enum ConfigError {
     SecretBroken { path: PathBuf },
     #[error("the secret file {} holds {count} secrets where one is expected", path.display())]
     SecretMany { path: PathBuf, count: usize },
+    #[error("{key}: {error}")]
+    OfKey {
+        key: &'static str,
+        error: Box<ConfigError>,
+    },
     #[error("waldo.{has} is configured but waldo.{lacks} is not: Waldo's login needs both")]
     HalfCredentials {
         has: &'static str,

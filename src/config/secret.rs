@@ -126,11 +126,13 @@ impl IngestConfig {
                 if path == own && self.secret_file.is_none() && is_absent(&path) {
                     return Ok(None);
                 }
-                let lines = read_secret_file(&path, environment, warnings)?;
-                if lines.iter().any(|line| !line.is_long()) {
-                    return Err(ConfigError::SecretShort { path });
-                }
-                lines
+                let read = read_secret_file(&path, environment, warnings).and_then(|lines| {
+                    match lines.iter().all(Secret::is_long) {
+                        true => Ok(lines),
+                        false => Err(ConfigError::SecretShort { path }),
+                    }
+                });
+                of_key("ingest.secret_file", &self.secret_file, read)?
             }
             (None, None) => return Ok(None),
         };
@@ -158,8 +160,12 @@ impl IngestConfig {
             .hmac_key_file
             .clone()
             .or_else(|| environment.credential("hmac-key"));
-        file.map(|path| read_long_secret(path, environment, warnings))
-            .transpose()
+        let read = file.map(|path| read_long_secret(path, environment, warnings));
+        of_key(
+            "ingest.hmac_key_file",
+            &self.hmac_key_file,
+            read.transpose(),
+        )
     }
 }
 
@@ -174,8 +180,8 @@ impl QueryConfig {
             .token_file
             .clone()
             .or_else(|| environment.credential("query-token"));
-        file.map(|path| read_long_secret(path, environment, warnings))
-            .transpose()
+        let read = file.map(|path| read_long_secret(path, environment, warnings));
+        of_key("query.token_file", &self.token_file, read.transpose())
     }
 }
 
@@ -186,16 +192,24 @@ impl WaldoConfig {
         environment: &Environment,
         warnings: &mut Vec<String>,
     ) -> Result<Option<WaldoCredentials>, ConfigError> {
-        let mut find = |text: &Option<Secret>, file: &Option<PathBuf>, credential| match text {
+        let mut find = |text: &Option<Secret>, file: &Option<PathBuf>, key, credential| match text {
             Some(secret) => Ok(Some(secret.clone())),
-            None => (file.clone().or_else(|| environment.credential(credential)))
-                .map(|path| read_one_secret(path, environment, warnings))
-                .transpose(),
+            None => {
+                let found = file.clone().or_else(|| environment.credential(credential));
+                let read = found.map(|path| read_one_secret(path, environment, warnings));
+                of_key(key, file, read.transpose())
+            }
         };
-        let api_key = find(&self.api_key, &self.api_key_file, "waldo-api-key")?;
+        let api_key = find(
+            &self.api_key,
+            &self.api_key_file,
+            "waldo.api_key_file",
+            "waldo-api-key",
+        )?;
         let secret = find(
             &self.client_secret,
             &self.client_secret_file,
+            "waldo.client_secret_file",
             "waldo-client-secret",
         )?;
         match (api_key, secret) {
@@ -222,6 +236,21 @@ fn is_absent(path: &Path) -> bool {
 }
 
 /// A file with exactly one secret of at least 16 characters: a key or token the user chose.
+/// Names the key, where it is one that named the file.
+fn of_key<T>(
+    key: &'static str,
+    configured: &Option<PathBuf>,
+    read: Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
+    read.map_err(|error| match configured {
+        Some(_) => ConfigError::OfKey {
+            key,
+            error: Box::new(error),
+        },
+        None => error,
+    })
+}
+
 fn read_long_secret(
     path: PathBuf,
     environment: &Environment,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::now;
 use crate::domain::Seq;
 use crate::store::{Store, StoreError};
+use crate::words::counted;
 
 /// How long one stretch of it lasts; it yields to nobody's waiting longer than one step of it takes.
 const STRETCH: Duration = Duration::from_secs(10);
@@ -16,7 +17,10 @@ pub(super) async fn prune(store: Store, age: Duration, every: Duration) {
     loop {
         match prune_once(&store, age).await {
             Ok(0) => log::debug!("no payload is old enough to be taken out"),
-            Ok(events) => log::info!("took out {events} payloads older than {} days", days(age)),
+            Ok(events) => {
+                let taken = counted(events, "payload", "payloads");
+                log::info!("took out {taken} older than {} days", days(age));
+            }
             Err(error) => {
                 log::warn!("old payloads cannot be taken out, will be tried again: {error}");
             }

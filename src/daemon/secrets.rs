@@ -8,6 +8,7 @@ use super::DaemonError;
 use crate::config::{Config, Environment, WEBHOOK_SECRET_FILE, WebhookSecrets};
 use crate::http::{Secrets, Signature};
 use crate::store::{folder_of, sync_folder};
+use crate::words::counted;
 
 /// How often the file of secrets is looked at, so that a rotation needs no restart.
 const SECRETS_EVERY: Duration = Duration::from_secs(1);
@@ -111,9 +112,10 @@ pub(super) async fn follow_secrets(
             {
                 Ok(Some(found)) => {
                     if seen.is_some() {
+                        let number = found.all().count() as u64;
                         log::info!(
-                            "the webhook secrets have changed: {} are valid now",
-                            found.all().count()
+                            "the webhook secrets have changed: {} valid now",
+                            counted(number, "is", "are")
                         );
                     }
                     secrets.set(found.all());

@@ -19,6 +19,7 @@ use crate::domain::{Digest, Seq, Source};
 use crate::door::{BodyError, BodyLimits, Peer, Routes, read_body};
 use crate::metrics::{IngestAnswer, Metrics};
 use crate::store::{Delivery, Store};
+use crate::words::counted;
 
 /// How long an answer waits for the disk. After it the delivery is refused, though it may yet be kept.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(15);
@@ -238,7 +239,8 @@ impl Refusals {
                 |address| address.to_string(),
             );
             log::warn!(
-                "ingest: refused {unlogged} deliveries without a valid secret, signature or sender, the last from {peer}"
+                "ingest: refused {} without a valid secret, signature or sender, the last from {peer}",
+                counted(unlogged.unsigned_abs(), "delivery", "deliveries")
             );
         } else {
             metrics.unlogged_refusals.inc();

@@ -118,6 +118,14 @@ pub fn backup_file(
     job.run(&Leash::default(), false, steps)
 }
 
+/// An error without the hidden name that was to be used, which says nothing to anybody.
+fn without_name(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(_) => error,
+        None => error.kind().into(),
+    }
+}
+
 /// One backup to be made.
 #[derive(Debug)]
 pub(super) struct Job<'a> {
@@ -143,7 +151,8 @@ impl Job<'_> {
             path: folder.to_owned(),
             source,
         };
-        let work = Workplace::make(folder, WORK_KIND).map_err(failed)?;
+        let work =
+            Workplace::make(folder, WORK_KIND).map_err(|error| failed(without_name(error)))?;
         let copy = work.path().join(FILE_NAME);
         let stint = || Stint::begin(leash, rests);
         let end = self.copy(&copy, stint(), steps)?;
@@ -193,11 +202,16 @@ impl Job<'_> {
                 .destination
                 .file_name()
                 .filter(|_| !shown.ends_with('/'));
-            let name = name.ok_or_else(|| wrong("there is no such directory"))?;
+            let name = name.ok_or_else(|| wrong("there is no such directory; make it first"))?;
             (folder_of(self.destination), name.to_owned())
         };
-        let folder = fs::canonicalize(folder)
-            .map_err(|error| wrong(&format!("its directory cannot be used: {error}")))?;
+        let folder = fs::canonicalize(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => wrong(&format!(
+                "there is no directory {}; make it first",
+                folder.display()
+            )),
+            _ => wrong(&format!("its directory cannot be used: {error}")),
+        })?;
         if !folder.is_dir() {
             return Err(wrong("what it should stand in is no directory"));
         }

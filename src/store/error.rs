@@ -133,6 +133,16 @@ impl StoreError {
         }
     }
 
+    /// What was found of a file, without what to do about the one of the data directory.
+    #[must_use]
+    pub fn finding(&self) -> String {
+        match self {
+            Self::NotOurs(path) => format!("{} is not a waldo-syncd database", path.display()),
+            Self::Damaged { path, source } => format!("{} is damaged: {source}", path.display()),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether what SQLite knows of the file is as good as before: the disk was full, or another process held the file.
     pub(crate) fn is_passing(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};

@@ -193,6 +193,8 @@ fn look_at(file: &Path) -> Result<Option<Manifest>, String> {
 fn check(copy: &Path, steps: Steps<'_>) -> Result<CheckReport, String> {
     let report = check_file(copy, None, steps).map_err(|error| match error {
         StoreError::NotOurs(_) => "it is not a waldo-syncd database".to_owned(),
+        // What was looked at is a copy, whose name says nothing.
+        StoreError::Damaged { source, .. } => format!("it is damaged: {source}"),
         other => format!("it cannot be read: {other}"),
     })?;
     if report.faults.is_empty() {

@@ -41,6 +41,19 @@ fn what_was_backed_up_comes_back_elsewhere() {
         assert_eq!(told[member], backup[member], "{member}");
     }
     assert_eq!(told["replaced"], Value::Null);
+    let other = Place::new();
+    let run = other.cli(&[
+        "restore",
+        file_of(&backup).to_str().unwrap(),
+        "--config",
+        "/dev/null",
+    ]);
+    run.assert_code(0);
+    let start = format!(
+        "start the daemon: `waldo-syncd serve --config /dev/null --data-dir {}`\n",
+        other.data().display()
+    );
+    assert!(run.stdout.ends_with(&start), "{}", run.stdout);
     assert_eq!(common::mode(&place.data()), 0o700);
     assert_eq!(common::mode(&place.data().join("waldo-syncd.db")), 0o600);
     assert_eq!(names(&place.data()), ["waldo-syncd.db"]);

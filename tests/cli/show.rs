@@ -225,7 +225,7 @@ fn send_posts_one_webhook() {
         .cli(&["send", "onboard", "--customer", "c", "--status", "APPROVED"])
         .assert_code(0);
     place
-        .cli(&["send", "flag", "--customer", "c"])
+        .cli(&["send", "flag", "--customer", "c", "--flag", "true"])
         .assert_code(0);
     let events = daemon.get_at("/v1/events", 2).items();
     assert_eq!(events.len(), 2, "{events:?}");

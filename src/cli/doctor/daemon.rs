@@ -26,7 +26,10 @@ pub(super) fn look(
 
 fn ask(context: &Context, loaded: &Loaded, findings: &mut Findings) -> Option<Value> {
     const CHECK: &str = "daemon";
-    let start = "`waldo-syncd serve`, or `systemctl start waldo-syncd`";
+    let start = &format!(
+        "`{}`, or `systemctl start waldo-syncd`",
+        context.advise("serve")
+    );
     let client = match Client::new(context, loaded) {
         Ok(client) => client,
         Err(error) => {

@@ -75,7 +75,7 @@ fn look(context: &Context, loaded: &Loaded, args: &DoctorArgs, findings: &mut Fi
         );
     } else {
         secrets::look(context, loaded, &directory, stats.as_ref(), findings);
-        place::look(&directory, findings);
+        place::look(context, &directory, findings);
     }
     backups::look(&config.backup, &directory, stats.as_ref(), findings);
     if args.online {

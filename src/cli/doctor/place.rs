@@ -6,9 +6,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::findings::Findings;
+use crate::cli::Context;
+use crate::cli::screen::bytes;
 use crate::clock::now;
 use crate::domain::Timestamp;
 use crate::store::{ERASED_FILE, FILE_NAME, newest_event};
+use crate::words::counted;
 
 /// Free space below which there is a warning, and below which it is a problem, in bytes.
 const LITTLE_SPACE: (u64, u64) = (1 << 30, 64 << 20);
@@ -20,10 +23,10 @@ const SANE_TIMES: (Timestamp, Timestamp) =
 /// How far an event may lie in the future, in milliseconds.
 const CLOCKS_DIFFER_MS: i64 = 60_000;
 
-pub(super) fn look(directory: &Path, findings: &mut Findings) {
-    if data(directory, findings) {
+pub(super) fn look(context: &Context, directory: &Path, findings: &mut Findings) {
+    if data(context, directory, findings) {
         space(directory, findings);
-        database(directory, findings);
+        database(context, directory, findings);
     }
     clock(directory, findings);
 }
@@ -39,7 +42,7 @@ pub(super) fn mode(meta: &Metadata) -> u32 {
 }
 
 /// Looks at the rights of the data directory and of what is in it; whether there is one.
-fn data(directory: &Path, findings: &mut Findings) -> bool {
+fn data(context: &Context, directory: &Path, findings: &mut Findings) -> bool {
     const CHECK: &str = "data";
     let shown = directory.display();
     let meta = match fs::metadata(directory) {
@@ -52,7 +55,10 @@ fn data(directory: &Path, findings: &mut Findings) -> bool {
             findings.warn(
                 CHECK,
                 format!("{shown} is not there yet"),
-                "`waldo-syncd serve` makes it; or name the daemon's --config and --data-dir",
+                &format!(
+                    "`{}` makes it; or name the daemon's --config and --data-dir",
+                    context.advise("serve")
+                ),
             );
             return false;
         }
@@ -104,7 +110,7 @@ fn data(directory: &Path, findings: &mut Findings) -> bool {
         if name == wal && file.len() > LONG_WAL {
             findings.warn(
                 "wal",
-                format!("{} has {} MiB", path.display(), file.len() >> 20),
+                format!("{} has {}", path.display(), bytes(file.len())),
                 "a program that reads the file for long keeps it from being emptied: find and end it",
             );
         }
@@ -124,7 +130,7 @@ fn space(directory: &Path, findings: &mut Findings) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
         Err(error) => return findings.warn(CHECK, format!("cannot be looked at: {error}"), ""),
     };
-    let text = format!("{} MiB are free", free >> 20);
+    let text = format!("{} are free", bytes(free));
     let advice = "webhooks are refused with 503 when it is full: make room, or prune (it makes room inside the file)";
     match free {
         free if free < LITTLE_SPACE.1 => findings.problem(CHECK, text, advice),
@@ -133,14 +139,14 @@ fn space(directory: &Path, findings: &mut Findings) {
     }
 }
 
-fn database(directory: &Path, findings: &mut Findings) {
+fn database(context: &Context, directory: &Path, findings: &mut Findings) {
     const CHECK: &str = "database";
     let path = directory.join(FILE_NAME);
     if !path.exists() {
         return findings.warn(
             CHECK,
             format!("{} is not there yet", path.display()),
-            "`waldo-syncd serve` makes it",
+            &format!("`{}` makes it", context.advise("serve")),
         );
     }
     match newest_event(&path) {
@@ -148,13 +154,20 @@ fn database(directory: &Path, findings: &mut Findings) {
             let events = newest.map_or(0, |(seq, _)| seq.0);
             findings.ok(
                 CHECK,
-                format!("{events} events; `waldo-syncd check` proves them"),
+                format!(
+                    "{} in the log; `{}` proves the chain",
+                    counted(events, "event", "events"),
+                    context.advise("check")
+                ),
             );
         }
         Err(error) => findings.problem(
             CHECK,
             error.to_string(),
-            "`waldo-syncd check` tells more; a backup may have to be restored",
+            &format!(
+                "`{}` tells more; a backup may have to be restored",
+                context.advise("check")
+            ),
         ),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::findings::Findings;
 use crate::cli::Context;
 use crate::config::Loaded;
+use crate::words::counted;
 
 pub(super) fn look(
     context: &Context,
@@ -23,8 +24,9 @@ pub(super) fn look(
         .webhook_secrets(environment, directory, &mut warnings)
     {
         Ok(Some(known)) => {
-            let number = known.all().count();
-            findings.ok(CHECK, format!("{number} webhook secrets are valid"));
+            let number = known.all().count() as u64;
+            let valid = counted(number, "webhook secret is valid", "webhook secrets are valid");
+            findings.ok(CHECK, valid);
         }
         // A unit has its credentials to itself.
         Ok(None) if stats.is_some() => findings.ok(
@@ -34,7 +36,11 @@ pub(super) fn look(
         Ok(None) => findings.warn(
             CHECK,
             "there is no webhook secret yet",
-            "`waldo-syncd serve` or `waldo-syncd init` makes one",
+            &format!(
+                "`{}` or `{}` makes one",
+                context.advise("serve"),
+                context.advise("init")
+            ),
         ),
         Err(error) => findings.problem(CHECK, error.to_string(), "webhooks are refused without it"),
     }

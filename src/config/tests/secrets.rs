@@ -173,7 +173,7 @@ fn bad_secret_files_are_refused_with_path_and_reason() {
             .unwrap_err()
             .to_string()
             .replace(file.to_str().unwrap(), "FILE");
-        assert_eq!(error, expected);
+        assert_eq!(error, format!("ingest.secret_file: {expected}"));
     }
     std::fs::write(folder.path("s"), [0xff, 0xfe, 0x30]).unwrap();
     for path in [
@@ -189,7 +189,10 @@ fn bad_secret_files_are_refused_with_path_and_reason() {
             ingest.webhook_secrets(&Environment::default(), Path::new("/d"), &mut Vec::new());
         let text = error.unwrap_err().to_string();
         assert!(
-            text.starts_with(&format!("cannot read the secret file {}: ", path.display())),
+            text.starts_with(&format!(
+                "ingest.secret_file: cannot read the secret file {}: ",
+                path.display()
+            )),
             "{text}"
         );
     }

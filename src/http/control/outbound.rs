@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::SemaphorePermit;
 use warp::reply::Response as Reply;
 
@@ -34,7 +34,15 @@ pub struct Given {
 
 impl Control {
     pub(super) fn resync(&self, body: &[u8]) -> Result<Reply, Problem> {
-        let errand: Errand = parse(body)?;
+        let errand: Errand = parse(body).map_err(|problem| {
+            // The decoder knows no more than that one member is expected.
+            let is_one = serde_json::from_slice::<Map<String, Value>>(body)
+                .is_ok_and(|whole| whole.len() == 1);
+            match is_one {
+                true => problem,
+                false => bad("expected one of customerId (an id), all (true) and overdue (true)"),
+            }
+        })?;
         if matches!(&errand, Errand::CustomerId(id) if !is_word(id)) {
             return Err(bad("customerId: expected an id"));
         }
