@@ -838,7 +838,7 @@ fn what_a_running_daemon_refuses() {
         .place()
         .cli(&["track", "known", "--operation", "fraud"])
         .assert_code(0);
-    let cases: [(&[&str], i32, &[&str]); 11] = [
+    let cases: [(&[&str], i32, &[&str]); 13] = [
         (
             &["customer", "nobody"],
             3,
@@ -857,7 +857,7 @@ fn what_a_running_daemon_refuses() {
         (
             &["track", "known", "--operation", "onboard"],
             1,
-            &["the request is registered with another operation"],
+            &["the daemon answered: the request is registered with another operation"],
         ),
         (
             &["resync", "--overdue"],
@@ -881,6 +881,16 @@ fn what_a_running_daemon_refuses() {
             &["export", "--output", "/nowhere/at/all.jsonl"],
             1,
             &["there is no directory /nowhere/at; make it first"],
+        ),
+        (
+            &["export", "--output", "/proc/all.jsonl"],
+            1,
+            &["cannot write /proc/all.jsonl: nothing can be made there"],
+        ),
+        (
+            &["backup", "/proc/"],
+            1,
+            &["cannot be written in /proc: nothing can be made there"],
         ),
         (
             &["events", "--origin", "elsewhere"],

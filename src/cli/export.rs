@@ -151,8 +151,10 @@ pub fn run(context: &Context, args: ExportArgs) -> Result<(), CliError> {
         )));
     }
     // All of it or nothing is seen under the name; the one it has until then is nobody's business.
-    let mut file =
-        tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(error.kind().into()))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => failed(io::Error::other("nothing can be made there")),
+        kind => failed(kind.into()),
+    })?;
     let work = Work::begin("looking at the file");
     writer.write(
         &path,

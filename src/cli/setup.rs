@@ -92,7 +92,9 @@ pub fn init(context: &Context, args: InitArgs) -> Result<(), CliError> {
     let mut store = config::StoreConfig::default();
     store.data_dir.clone_from(&context.common.data_dir);
     let data_dir = environment.data_dir(&store)?;
-    let of_daemon = Some(data_dir.join(WEBHOOK_SECRET_FILE)).filter(|path| path.exists());
+    // In the file a relative path would begin at the file's folder.
+    let of_daemon = std::path::absolute(data_dir.join(WEBHOOK_SECRET_FILE))?;
+    let of_daemon = Some(of_daemon).filter(|path| path.exists());
     let secret_file = of_daemon.unwrap_or_else(|| folder.join(WEBHOOK_SECRET_FILE));
     let had_secret = secret_file.exists();
     make_secret(&secret_file)?;

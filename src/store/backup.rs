@@ -122,6 +122,10 @@ pub fn backup_file(
 fn without_name(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(_) => error,
+        // The folder itself was found before.
+        None if error.kind() == io::ErrorKind::NotFound => {
+            io::Error::other("nothing can be made there")
+        }
         None => error.kind().into(),
     }
 }

@@ -136,7 +136,13 @@ impl Store {
     async fn no_conflict(&self, seq: Seq) -> Result<(), StoreError> {
         let verdict = self.verdict(seq).await?;
         match verdict.disposition {
-            Disposition::Stale => Err(StoreError::Conflict(verdict.problems.join("; "))),
+            Disposition::Stale => {
+                let problems = verdict.problems.iter();
+                // The kind of the error says that it is one.
+                let said =
+                    problems.map(|problem| problem.strip_prefix("conflict: ").unwrap_or(problem));
+                Err(StoreError::Conflict(said.collect::<Vec<_>>().join("; ")))
+            }
             _ => Ok(()),
         }
     }

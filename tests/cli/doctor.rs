@@ -66,6 +66,14 @@ fn a_daemon_that_does_not_run_is_a_problem() {
     run.assert_code(1);
     assert_eq!(levels(&findings, "daemon"), ["problem"]);
     assert_eq!(levels(&findings, "database"), ["ok"]);
+    let data = daemon.data();
+    for said in [
+        format!("`waldo-syncd serve --data-dir {}`", data.display()),
+        format!("`waldo-syncd check --data-dir {}`", data.display()),
+        "1 webhook secret is valid".to_owned(),
+    ] {
+        assert!(run.stdout.contains(&said), "{said}: {}", run.stdout);
+    }
 }
 
 #[test]

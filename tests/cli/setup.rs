@@ -48,6 +48,14 @@ fn init_writes_a_config_a_secret_and_the_way_to_go_on() {
             > 5,
         "{written}"
     );
+    // A name that nobody can have: the secret in the URL is the real one.
+    assert!(
+        run.stdout
+            .contains("https://YOUR-NAME.example/webhooks/waldo/"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("in place of YOUR-NAME.example"));
     let check = ["config", "check", "--config", config.to_str().unwrap()];
     place.cli(&check).assert_code(0);
 
@@ -56,6 +64,20 @@ fn init_writes_a_config_a_secret_and_the_way_to_go_on() {
     arguments.extend(["--config".to_owned(), config.display().to_string()]);
     let daemon = Daemon::start_as(place, arguments);
     daemon.post_to(&path, &[], flag("c", true)).seq();
+}
+
+#[test]
+fn init_finds_the_secret_in_a_data_directory_named_from_here() {
+    let place = Place::new();
+    let data = place.path().join("here");
+    fs::create_dir(&data).unwrap();
+    place.file("here/webhook-secret", "0123456789abcdef0123456789abcdef\n");
+    let run = place.run(&["init", "--config", "etc/config.toml", "--data-dir", "here"]);
+    run.assert_code(0);
+    assert!(
+        url_path(&run).ends_with("/0123456789abcdef0123456789abcdef"),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -57,6 +57,16 @@ fn customers_are_json_lines_as_in_the_query_api() {
 }
 
 #[test]
+fn a_timeline_names_a_problem_as_one() {
+    let daemon = Daemon::start();
+    let body = r#"{"event":"onboard","customerId":"c","validation":{"status":7}}"#;
+    let seq = daemon.deliver(body);
+    daemon.event(seq);
+    let shown = text(&daemon, &["customer", "c"]);
+    assert!(shown.contains("        problem: "), "{shown}");
+}
+
+#[test]
 fn customer_shows_its_timeline() {
     let daemon = known();
     let shown = text(&daemon, &["customer", ADA]);
