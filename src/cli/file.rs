@@ -128,9 +128,10 @@ pub fn rebuild(context: &Context, args: RebuildArgs) -> Result<(), CliError> {
         }
     }
     if args.diff && !differences.is_empty() {
-        return Err(CliError::Failed(
-            "the rows are not what the log says; `waldo-syncd rebuild` puts that right".to_owned(),
-        ));
+        return Err(CliError::Failed(format!(
+            "the rows are not what the log says; `{}` puts that right",
+            context.advise("rebuild")
+        )));
     }
     if !context.common.json {
         let done = if args.diff {

@@ -249,8 +249,9 @@ pub fn webhook_url(context: &Context, args: WebhookUrlArgs) -> Result<(), CliErr
     let others = secrets.all().count() - 1;
     if others > 0 {
         eprintln!(
-            "older secrets that are valid too: {others}; once the dashboard has the new URL: waldo-syncd webhook-url \
-             --retire (those in [ingest] secrets_accepted are taken out there)"
+            "older secrets that are valid too: {others}; once the dashboard has the new URL: `{}` (those in [ingest] \
+             secrets_accepted are taken out there)",
+            context.advise("webhook-url --retire")
         );
     }
     Ok(())

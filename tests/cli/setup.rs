@@ -138,6 +138,11 @@ fn rotation_keeps_the_old_secret_until_it_is_retired() {
     run.assert_code(0);
     let new = url_path(&run);
     assert_ne!(new, old);
+    let retire = format!(
+        "`waldo-syncd webhook-url --retire --data-dir {}`",
+        daemon.data().display()
+    );
+    assert!(run.stderr.contains(&retire), "{}", run.stderr);
     daemon.restart();
     for path in [&old, &new] {
         daemon.post_to(path, &[], flag("c", true)).seq();
