@@ -838,7 +838,7 @@ fn what_a_running_daemon_refuses() {
         .place()
         .cli(&["track", "known", "--operation", "fraud"])
         .assert_code(0);
-    let cases: [(&[&str], i32, &[&str]); 13] = [
+    let cases: [(&[&str], i32, &[&str]); 12] = [
         (
             &["customer", "nobody"],
             3,
@@ -896,11 +896,6 @@ fn what_a_running_daemon_refuses() {
             &["events", "--origin", "elsewhere"],
             2,
             &["origin: expected"],
-        ),
-        (
-            &["send", "flag", "--customer", "c"],
-            2,
-            &["--flag true or --flag false"],
         ),
         (
             &["restore", "none.db", "--yes"],

@@ -43,7 +43,7 @@ pub struct SendArgs {
     /// validation.fraudScore
     #[arg(long, value_name = "0..1", value_parser = values::share)]
     score: Option<f64>,
-    /// flag
+    /// flag; true for the event flag
     #[arg(long, value_name = "true|false")]
     flag: Option<bool>,
     /// Send this file as it is instead (- is standard input)
@@ -101,11 +101,6 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
         }
         return Ok(bytes);
     }
-    if args.event.as_deref() == Some("flag") && args.flag.is_none() {
-        return Err(CliError::Usage(
-            "send flag: say which with --flag true or --flag false".to_owned(),
-        ));
-    }
     let mut body = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -140,7 +135,9 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
         "validation",
         (!validation.is_empty()).then_some(Value::Object(validation)),
     );
-    put("flag", args.flag.map(|flag| json!(flag)));
+    let flags = args.event.as_deref() == Some("flag");
+    let flag = args.flag.or(flags.then_some(true));
+    put("flag", flag.map(|flag| json!(flag)));
     put("externalId", args.external.as_ref().map(|id| json!(id)));
     put("customerId", args.customer.as_ref().map(|id| json!(id)));
     Ok(Value::Object(body).to_string().into_bytes())

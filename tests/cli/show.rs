@@ -235,7 +235,7 @@ fn send_posts_one_webhook() {
         .cli(&["send", "onboard", "--customer", "c", "--status", "APPROVED"])
         .assert_code(0);
     place
-        .cli(&["send", "flag", "--customer", "c", "--flag", "true"])
+        .cli(&["send", "flag", "--customer", "c"])
         .assert_code(0);
     let events = daemon.get_at("/v1/events", 2).items();
     assert_eq!(events.len(), 2, "{events:?}");
@@ -243,7 +243,9 @@ fn send_posts_one_webhook() {
     assert_eq!(events[0]["source"], "webhook");
     assert_eq!(events[0]["disposition"], "applied");
     assert_eq!(events[1]["event"], "flag");
-    assert_eq!(daemon.get("/v1/customers/c").json()["status"], "APPROVED");
+    let customer = daemon.get("/v1/customers/c").json();
+    assert_eq!(customer["status"], "APPROVED");
+    assert_eq!(customer["flagged"], true);
     let shown = lines(&daemon, &["send", "evaluation", "--customer", "c"]);
     assert!(shown[0]["seq"].as_u64() > Some(2), "{shown:?}");
 }
