@@ -134,6 +134,13 @@ impl Checkpointer {
         failure.take().map_or(Ok(()), Err)
     }
 
+    /// As if the thread had failed.
+    #[cfg(test)]
+    pub fn fail(&self) {
+        let error = StoreError::Unavailable("the file cannot be synced".to_owned());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
     /// Has the thread move and sync what there is.
     fn ask(&mut self, pages: i32) {
         let Some(wake) = &self.wake else { return };

@@ -446,7 +446,11 @@ impl Writer {
         }
         if let Some(open) = &mut self.open {
             open.must_have_its_wal(&self.path)?;
-            open.checkpointer.must_have_moved()?;
+            if let Err(error) = open.checkpointer.must_have_moved() {
+                // It is told once: whoever asked, the file is opened again before anything is appended.
+                self.let_go();
+                return Err(error);
+            }
         } else {
             let mut disk = Disk::open(&self.path)?;
             truncate(disk.log()?)?;
@@ -580,5 +584,27 @@ struct AnnounceEnd(Arc<Points>);
 impl Drop for AnnounceEnd {
     fn drop(&mut self) {
         self.0.stopped.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::{FILE_NAME, prepare};
+
+    #[test]
+    fn a_failed_checkpoint_has_the_file_opened_again_whoever_meets_it_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        prepare(&path).unwrap();
+        let raw = Arc::new(RawFile::open(&path).unwrap());
+        let (_commands, receiver) = std::sync::mpsc::channel();
+        let queue = Arc::new(Queue::default());
+        let mut writer = Writer::open(&path, raw, || Timestamp(0), queue, receiver).unwrap();
+        writer.open.as_ref().unwrap().checkpointer.fail();
+        assert!(writer.prune(&[]).is_err());
+        assert!(writer.open.is_none());
+        writer.checkup().unwrap();
+        assert!(writer.open.is_some());
     }
 }
