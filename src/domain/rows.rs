@@ -23,6 +23,11 @@ pub struct Rows<T> {
     last_key: u64,
 }
 
+/// Rows that were at hand. Dropping thousands of them takes as long as folding hundreds of events, so it can be done bit
+/// by bit.
+#[derive(Debug)]
+pub struct Leaving<T>(Vec<Held<T>>);
+
 #[derive(Debug)]
 struct Held<T> {
     row: T,
@@ -48,6 +53,13 @@ impl<T> Rows<T> {
             touched: Vec::new(),
             last_key,
         }
+    }
+
+    /// Has no rows at hand any more. Those that were are for the caller to drop.
+    #[must_use]
+    pub fn let_go(&mut self) -> Leaving<T> {
+        let rows = std::mem::replace(self, Self::after(self.last_key));
+        Leaving(rows.held)
     }
 
     /// The newest key given.
@@ -88,6 +100,22 @@ impl<T> Rows<T> {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&T> {
         self.held.get(*self.by_id.get(id)?).map(|held| &held.row)
+    }
+}
+
+impl<T> Default for Leaving<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Leaving<T> {
+    /// Drops so many of them.
+    pub fn drop_some(&mut self, count: usize) {
+        self.0.truncate(self.0.len().saturating_sub(count));
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
     }
 }
 
@@ -157,5 +185,29 @@ impl<T: Row> Rows<T> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::customer::Customer;
+
+    #[test]
+    fn rows_let_go_are_not_at_hand_and_leave_bit_by_bit() {
+        let mut rows = Rows::<Customer>::after(7);
+        for id in ["a", "b", "c"] {
+            rows.name(id);
+            rows.touch(id);
+        }
+        let mut leaving = rows.let_go();
+        assert!(rows.is_empty() && rows.get("a").is_none() && rows.by_key(8).is_none());
+        assert_eq!(rows.last_key(), 10);
+        let kept = rows.keep_touched(|_, _| Err("a row that is not at hand"));
+        assert_eq!(kept, Ok(()));
+        leaving.drop_some(2);
+        assert_eq!(leaving.0.len(), 1);
+        leaving.drop_some(2);
+        assert!(leaving.0.is_empty());
     }
 }
