@@ -40,7 +40,10 @@ pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
     }
     let foreign = found.iter().filter(|(name, _)| !ours.contains_key(*name));
     for ((kind, name), (table, definition)) in foreign {
-        let is_of_ours = ours.contains_key(&("table".to_owned(), table.clone()));
+        // SQLite holds the name against the definition, in any case of letters.
+        let is_of_ours = ours
+            .keys()
+            .any(|(kind, ours)| kind == "table" && ours.eq_ignore_ascii_case(table));
         let is_passive = match kind.as_str() {
             "table" => begins_with(definition, &["CREATE TABLE "]),
             "index" if is_of_ours => false,
@@ -145,6 +148,30 @@ mod tests {
             assert_eq!(faults.len(), 1, "{definition}: {faults:?}");
         }
         assert_eq!(kept_as("table", "'CREATE TABLE virtual (a)'"), [""; 0]);
+    }
+
+    #[test]
+    fn an_index_of_ours_is_known_by_its_table_whatever_stands_beside_its_definition() {
+        let with_table = |table: &str| {
+            let connection = schema::in_memory().unwrap();
+            let change = format!(
+                "CREATE TABLE theirs (a);
+                 CREATE INDEX i ON log (digest);
+                 PRAGMA writable_schema = ON;
+                 UPDATE sqlite_schema SET tbl_name = '{table}' WHERE name = 'i';
+                 PRAGMA writable_schema = RESET"
+            );
+            connection.execute_batch(&change)?;
+            faults(&connection)
+        };
+        let faults = with_table("LOG").unwrap();
+        let expected = "the index i on LOG is none of ours; DROP INDEX takes it out";
+        assert_eq!(faults, [expected]);
+        // That it is on another table SQLite itself does not believe.
+        for table in ["theirs", "nothing"] {
+            let error = with_table(table).unwrap_err().to_string();
+            assert!(error.contains("malformed"), "{table}: {error}");
+        }
     }
 
     #[test]
