@@ -5,6 +5,8 @@ mod common;
 
 #[path = "query/customers.rs"]
 mod customers;
+#[path = "query/damage.rs"]
+mod damage;
 #[path = "query/lists.rs"]
 mod lists;
 #[path = "query/page.rs"]

@@ -3,12 +3,11 @@
 //! Invariant: whatever the body is, what is written is one JSON value.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::customer::{Cause, Customer, Notes};
@@ -16,6 +15,9 @@ use super::fold::Event;
 use super::object::{Object, put, put_text};
 use super::payload::text_of;
 use super::{Chain, Disposition, Evidence, Origin, Seq};
+
+/// Values that an event replaced, by their members, as they were kept.
+pub type Before = BTreeMap<String, Box<RawValue>>;
 
 /// An event with what the rules said of it.
 #[derive(Clone, Debug)]
@@ -38,8 +40,8 @@ pub struct EventView {
     pub request_id: Option<String>,
     /// What is odd beyond what the reading says itself.
     pub problems: Vec<String>,
-    /// The values of the customer that it replaced: a JSON object.
-    pub replaced: Option<String>,
+    /// The values of the customer that it replaced.
+    pub replaced: Option<Before>,
 }
 
 impl EventView {
@@ -115,7 +117,7 @@ impl EventView {
         out.push(b'[');
         if let (Ok(reading), Some(replaced)) = (&self.event.reading, &self.replaced) {
             let mut changes = Changes {
-                replaced: serde_json::from_str(replaced).unwrap_or_default(),
+                replaced,
                 begin: out.len(),
                 out,
             };
@@ -157,15 +159,14 @@ impl From<&EventView> for Shown {
 
 /// Changes as they are shown, written as they are found.
 struct Changes<'a> {
-    replaced: Members<'a>,
+    replaced: &'a Before,
     out: &'a mut Vec<u8>,
     begin: usize,
 }
 
 impl Notes for Changes<'_> {
     fn note(&mut self, field: Cow<'static, str>, _: Option<&impl Serialize>, to: &impl Serialize) {
-        let replaced = &self.replaced.0;
-        let Some((_, from)) = replaced.iter().find(|(member, _)| *member == field) else {
+        let Some(from) = self.replaced.get(field.as_ref()) else {
             return;
         };
         if self.out.len() > self.begin {
@@ -178,36 +179,6 @@ impl Notes for Changes<'_> {
         self.out.extend_from_slice(b",\"to\":");
         put(self.out, to);
         self.out.push(b'}');
-    }
-}
-
-/// The members of a JSON object of ours, values unread.
-#[derive(Default)]
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
-
-        struct Read;
-
-        impl<'de> Visitor<'de> for Read {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Read).map(Self)
     }
 }
 
@@ -278,7 +249,7 @@ mod tests {
         let body = br#"{"evaluation":{"type":"a\"b","status":"c"},"uri":"u","validation":{"fraudScore":0.5}}"#;
         let changes = |replaced: &str| {
             let view = EventView {
-                replaced: Some(replaced.to_owned()),
+                replaced: Some(serde_json::from_str(replaced).unwrap()),
                 ..view(body)
             };
             let shown: Value = serde_json::from_slice(&view.to_json()).unwrap();

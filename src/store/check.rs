@@ -2,7 +2,8 @@
 //!
 //! What SQLite's `integrity_check` proves is proved here in two parts, so that both run in the order of the file: its
 //! `quick_check` for the structure, and each index against the rows it should have. SQLite itself looks up every row in
-//! every index, one by one and at random. Before that it is seen whether the schema is ours (`objects.rs`).
+//! every index, one by one and at random. Before that it is seen whether the schema is ours (`objects.rs`), and after it
+//! whether each row can be read as what it is (`readable.rs`).
 
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use rusqlite::Connection;
 use super::StoreError;
 use super::indexes::indexes;
 use super::objects;
+use super::project::kept_reading;
+use super::readable::unreadable;
 use super::rows::{seq, uint};
 use super::schema::{self, Role, connect, inspect};
 use super::step::{Step, Steps};
@@ -111,6 +114,7 @@ fn contents(
 ) -> Result<CheckReport, StoreError> {
     let mut found = objects::faults(snapshot)?;
     found.extend(indexes(snapshot, steps)?);
+    found.extend(unreadable(snapshot)?);
     Ok(events(snapshot, head, steps)?.with(found))
 }
 
@@ -141,8 +145,9 @@ fn events(
         faults: Vec::new(),
     };
     steps(Step::Checking, 0, total);
-    let mut statement = snapshot
-        .prepare("SELECT seq, received_at, digest, chain, size, payload FROM log ORDER BY seq")?;
+    let mut statement = snapshot.prepare(
+        "SELECT seq, received_at, digest, chain, size, payload, reading FROM log ORDER BY seq",
+    )?;
     let mut found = statement.query([])?;
     let mut expected = Seq::START.next();
     while let Some(row) = found.next()? {
@@ -158,11 +163,19 @@ fn events(
         if at != expected {
             fault(format!("event {expected} is missing: event {at} follows"));
         }
-        match row.get_ref(5)?.as_blob_or_null().unwrap_or_default() {
-            None => report.without_payload += 1,
+        match row.get_ref(5)?.as_blob_or_null() {
+            Err(_) => fault(format!("event {at}: the payload is no row of bytes")),
+            Ok(None) => {
+                report.without_payload += 1;
+                if kept_reading(row, 6).is_err() {
+                    fault(format!(
+                        "event {at}: what was kept in the place of its payload cannot be read"
+                    ));
+                }
+            }
             // Of a body that was too large only the beginning is kept, under the digest of the whole: it is told apart,
             // and a length that no door keeps is a fault.
-            Some(body) if body.len() as u64 != size => {
+            Ok(Some(body)) if body.len() as u64 != size => {
                 report.truncated += 1;
                 if !BEGINNING_BYTES.contains(&body.len()) {
                     fault(format!(
@@ -170,10 +183,10 @@ fn events(
                     ));
                 }
             }
-            Some(body) if Digest::of(body) != digest => {
+            Ok(Some(body)) if Digest::of(body) != digest => {
                 fault(format!("event {at}: the payload does not have its digest"));
             }
-            Some(_) => {}
+            Ok(Some(_)) => {}
         }
         if report.head.link(at, Timestamp(row.get(1)?), &digest) != link {
             fault(format!(

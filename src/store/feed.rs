@@ -470,7 +470,7 @@ fn view(connection: &Connection, row: &Row<'_>) -> Result<EventView, StoreError>
         duplicate_of: row.get::<_, Option<i64>>(11)?.map(|at| Seq(uint(at))),
         request_id,
         problems: rows::optional_json(row, 13)?.unwrap_or_default(),
-        replaced: row.get(14)?,
+        replaced: rows::optional_json(row, 14)?,
         event,
     })
 }

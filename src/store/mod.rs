@@ -35,6 +35,7 @@ mod points;
 mod project;
 mod prune;
 mod raw;
+mod readable;
 mod readers;
 mod requests;
 mod restore;

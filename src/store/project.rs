@@ -490,10 +490,11 @@ pub fn read_event(row: &Row<'_>) -> Result<Event, StoreError> {
     let source = Source::from_code(row.get(2)?)
         .ok_or_else(|| StoreError::Corrupt("an event has an unknown source".to_owned()))?;
     let size = uint(row.get(4)?);
-    let reading = match row.get_ref(5)?.as_blob_or_null().unwrap_or_default() {
+    let payload = row.get_ref(5)?.as_blob_or_null();
+    let reading = match payload.map_err(|_| rows::corrupt(row, 5))? {
         Some(body) => catch_unwind(|| payload::read(source, body, size))
             .map_err(|_| StoreError::Unavailable(format!("a fault in reading event {at}")))?,
-        None => kept_reading(row)?,
+        None => kept_reading(row, 6)?,
     };
     Ok(Event {
         seq: at,
@@ -505,8 +506,14 @@ pub fn read_event(row: &Row<'_>) -> Result<Event, StoreError> {
 }
 
 /// What was kept when the payload was taken out.
-fn kept_reading(row: &Row<'_>) -> Result<Result<Reading, Unreadable>, StoreError> {
-    let kept: Option<Kept> = rows::optional_json(row, 6)?;
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where the column does not hold what we write.
+pub(super) fn kept_reading(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<Result<Reading, Unreadable>, StoreError> {
+    let kept: Option<Kept> = rows::optional_json(row, column)?;
     Ok(kept.map_or(Err(Unreadable::TakenOut), Result::from))
 }
 

@@ -3,6 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::StoreError;
 use crate::domain::customer::{Customer, Links};
@@ -88,7 +89,7 @@ pub fn request(row: &Row<'_>) -> Result<WaldoRequest, StoreError> {
         first_event_at: time(10)?,
         settled_at: time(11)?,
         deadline_at: time(12)?,
-        context: row.get(13)?,
+        context: optional_json(row, 13)?.map(text_of),
         registered_seq: row.get::<_, Option<i64>>(14)?.map(seq),
         settled_outright: word(row, 15)?,
         last_event: row.get::<_, Option<i64>>(16)?.map(seq),
@@ -96,6 +97,10 @@ pub fn request(row: &Row<'_>) -> Result<WaldoRequest, StoreError> {
         kyc_ended: row.get(18)?,
         seen: std::collections::HashMap::new(),
     })
+}
+
+fn text_of(json: Box<RawValue>) -> String {
+    Box::<str>::from(json).into()
 }
 
 fn customer_by_id_sql() -> String {
@@ -408,8 +413,11 @@ pub fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 /// # Errors
 /// [`StoreError::Corrupt`] when it is not what we write.
 pub fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
-    let text = row.get_ref(column)?.as_str().map_err(|_| corrupt(column))?;
-    serde_json::from_str(text).map_err(|_| corrupt(column))
+    let text = row
+        .get_ref(column)?
+        .as_str()
+        .map_err(|_| corrupt(row, column))?;
+    serde_json::from_str(text).map_err(|_| corrupt(row, column))
 }
 
 /// A value from a column of JSON text or null.
@@ -423,8 +431,8 @@ pub fn optional_json<T: DeserializeOwned>(
     let text = row
         .get_ref(column)?
         .as_str_or_null()
-        .map_err(|_| corrupt(column))?;
-    text.map(|text| serde_json::from_str(text).map_err(|_| corrupt(column)))
+        .map_err(|_| corrupt(row, column))?;
+    text.map(|text| serde_json::from_str(text).map_err(|_| corrupt(row, column)))
         .transpose()
 }
 
@@ -432,13 +440,16 @@ fn word<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<Option<T>,
     let text = row
         .get_ref(column)?
         .as_str_or_null()
-        .map_err(|_| corrupt(column))?;
-    text.map(|text| text.parse().map_err(|_| corrupt(column)))
+        .map_err(|_| corrupt(row, column))?;
+    text.map(|text| text.parse().map_err(|_| corrupt(row, column)))
         .transpose()
 }
 
-pub(super) fn corrupt(column: usize) -> StoreError {
+/// A column that does not hold what we write.
+pub(super) fn corrupt(row: &Row<'_>, column: usize) -> StoreError {
+    let statement: &rusqlite::Statement<'_> = row.as_ref();
+    let name = statement.column_name(column).unwrap_or("unknown");
     StoreError::Corrupt(format!(
-        "column {column} of a projection does not hold what this program writes"
+        "the column {name} of a row does not hold what this program writes"
     ))
 }

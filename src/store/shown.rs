@@ -1,4 +1,8 @@
 //! A customer as it is shown, written straight from its row: what is JSON there already goes as it stands.
+//!
+//! To read that JSON through again would make the whole reading a fifth dearer, or more. So only what is cheap to see of a
+//! damaged column is seen here: that it was cut off, or overwritten with what is no text. The rest is found by `check`
+//! (`readable.rs`), and by every other reading of the row.
 
 use rusqlite::{Connection, Row};
 
@@ -39,9 +43,12 @@ pub(super) fn shown_customer(
 fn shown(row: &Row<'_>) -> Result<ShownCustomer, StoreError> {
     let text = |column| {
         let value = row.get_ref(column)?;
-        value.as_str_or_null().map_err(|_| corrupt(column))
+        value.as_str_or_null().map_err(|_| corrupt(row, column))
     };
-    let json = |column| text(column)?.ok_or_else(|| corrupt(column));
+    let json = |column, ends: [char; 2]| {
+        let found = text(column)?.filter(|text| seems_whole(text, ends));
+        found.ok_or_else(|| corrupt(row, column))
+    };
     let time = |column| Ok::<_, StoreError>(Timestamp(row.get(column)?));
     let last_seq = seq(row.get(13)?);
     let version = uint(row.get(14)?);
@@ -54,8 +61,8 @@ fn shown(row: &Row<'_>) -> Result<ShownCustomer, StoreError> {
     object.put("fraudScore", &row.get::<_, Option<f64>>(5)?);
     object.put("flagged", &row.get::<_, Option<bool>>(6)?);
     object.put("warnings", &row.get::<_, Option<i64>>(7)?);
-    object.put_json("warningTags", json(8)?);
-    object.put_json("evaluations", json(9)?);
+    object.put_json("warningTags", json(8, ['[', ']'])?);
+    object.put_json("evaluations", json(9, ['{', '}'])?);
     object.put_text("decidedBy", text(10)?);
     object.put_word("firstSeenAt", &time(11)?);
     object.put_word("updatedAt", &time(12)?);
@@ -66,6 +73,14 @@ fn shown(row: &Row<'_>) -> Result<ShownCustomer, StoreError> {
         last_seq,
         json: object.end(),
     })
+}
+
+/// Whether a text begins and ends as our JSON does, and holds no character that JSON would write another way.
+fn seems_whole(text: &str, [begin, end]: [char; 2]) -> bool {
+    let has_control = text
+        .bytes()
+        .fold(false, |found, byte| found | (byte < b' '));
+    text.starts_with(begin) && text.ends_with(end) && !has_control
 }
 
 #[cfg(test)]

@@ -342,6 +342,40 @@ fn what_is_none_of_ours_is_named() {
     assert!(!into.exists());
 }
 
+/// To SQLite these are texts like any other.
+#[test]
+fn a_column_that_does_not_hold_what_we_write_is_named() {
+    let (daemon, _) = stopped();
+    for (change, named) in [
+        (
+            "UPDATE customers SET warning_tags = '[{}]' WHERE key = 1",
+            "row 1 of customers cannot be read: the file is damaged: the column warning_tags",
+        ),
+        (
+            "UPDATE customers SET evaluations = '{\"fraud\":}' WHERE key = 1",
+            "row 1 of customers cannot be read: the file is damaged: the column evaluations",
+        ),
+        (
+            "UPDATE requests SET context = '{' WHERE key = 1",
+            "row 1 of requests cannot be read: the file is damaged: the column context",
+        ),
+        (
+            "UPDATE verdicts SET replaced = '[]' WHERE seq = 2",
+            "row 2 of verdicts cannot be read: the file is damaged: the column replaced",
+        ),
+        (
+            "UPDATE verdicts SET origin = 9 WHERE seq = 2",
+            "row 2 of verdicts cannot be read: the file is damaged: the column origin",
+        ),
+        (
+            "UPDATE log SET payload = NULL, reading = '{' WHERE seq = 5",
+            "event 5: what was kept in the place of its payload",
+        ),
+    ] {
+        assert_named(&daemon, sql(change), &[named]);
+    }
+}
+
 #[test]
 fn damaged_pages_are_found() {
     let (daemon, _) = stopped();

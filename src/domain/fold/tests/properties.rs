@@ -383,11 +383,10 @@ proptest! {
                 Disposition::Unrecognised => before.fill_ids(reading, cause, &mut changes),
                 _ => {}
             }
-            let replaced: serde_json::Map<_, _> = verdict
-                .replaced
-                .iter()
-                .map(|value| (value.field.to_string(), value.from.clone()))
-                .collect();
+            let replaced = verdict.replaced.iter().map(|value| {
+                let from = serde_json::value::to_raw_value(&value.from).expect("JSON");
+                (value.field.to_string(), from)
+            });
             let view = EventView {
                 event: tale.log.last().expect("an event").clone(),
                 chain: Chain::GENESIS,
@@ -398,7 +397,7 @@ proptest! {
                 duplicate_of: None,
                 request_id: cause.request_id.map(str::to_owned),
                 problems: Vec::new(),
-                replaced: Some(json!(replaced).to_string()),
+                replaced: Some(replaced.collect()),
             };
             let shown: Value = serde_json::from_slice(&view.to_json()).expect("JSON");
             let shown: Vec<Change> = serde_json::from_value(shown["changes"].clone()).expect("changes");
