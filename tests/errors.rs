@@ -376,6 +376,11 @@ fn databases_that_do_not_do() {
         bytes[4096..].fill(0xa5);
         fs::write(database(place), bytes).unwrap();
     }
+    fn altered(place: &Place, change: &str) {
+        stopped(place);
+        let connection = rusqlite::Connection::open(database(place)).unwrap();
+        connection.execute_batch(change).unwrap();
+    }
     check(&[
         Failure {
             what: "it is no database",
@@ -403,6 +408,49 @@ fn databases_that_do_not_do() {
                 "cannot open {}/data/waldo-syncd.db",
                 "a file that this user can read and write",
             ],
+        },
+        Failure {
+            what: "somebody's trigger is in it",
+            run: |place| {
+                altered(
+                    place,
+                    "CREATE TRIGGER spy AFTER INSERT ON log BEGIN SELECT 1; END",
+                );
+                serve(place, &[])
+            },
+            code: 1,
+            says: &[
+                "{}/data/waldo-syncd.db",
+                "the trigger spy on log is none of ours; DROP TRIGGER takes it out",
+                "check",
+            ],
+        },
+        Failure {
+            what: "somebody's view is in it",
+            run: |place| {
+                altered(place, "CREATE VIEW report AS SELECT * FROM customers");
+                serve(place, &[])
+            },
+            code: 1,
+            says: &["the view report on report is none of ours", "DROP VIEW"],
+        },
+        Failure {
+            what: "what keeps the log as it is was taken out",
+            run: |place| {
+                altered(place, "DROP TRIGGER log_keeps_its_rows");
+                serve(place, &[])
+            },
+            code: 1,
+            says: &["the trigger log_keeps_its_rows is missing", "restore"],
+        },
+        Failure {
+            what: "a table is another",
+            run: |place| {
+                altered(place, "ALTER TABLE customers ADD COLUMN more TEXT");
+                serve(place, &[])
+            },
+            code: 1,
+            says: &["the table customers is another than ours"],
         },
         Failure {
             what: "it is damaged, and a daemon starts",

@@ -19,7 +19,7 @@ use super::{CliError, Context, values};
 use crate::clock::now;
 use crate::daemon::write_whole;
 use crate::domain::Timestamp;
-use crate::store::{FILE_NAME, Pruned, StoreError, erase_file, prune_file};
+use crate::store::{FILE_NAME, Pruned, StoreError, erase_file, prune_file, warning_of_list};
 use crate::words::counted;
 
 /// How long the daemon may take for one answer: it searches all bodies for an id that is erased.
@@ -142,6 +142,7 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
             printable(&args.customer_id)
         ))
     };
+    let warning = warning_of_list(&directory);
     let work = Work::begin("looking for the customer");
     let on_file = erase_file(&directory, &args.customer_id, now(), &mut |done, of| {
         work.tell(Counted::LookedAt, done, of);
@@ -157,8 +158,13 @@ pub fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
             });
             told?.1
         }
-        done => serde_json::to_value(done?.ok_or_else(unknown)?)
-            .map_err(|error| CliError::Failed(error.to_string()))?,
+        done => {
+            if let Some(warning) = warning {
+                eprintln!("warning: {warning}");
+            }
+            serde_json::to_value(done?.ok_or_else(unknown)?)
+                .map_err(|error| CliError::Failed(error.to_string()))?
+        }
     };
     work.end();
     show(context, &certificate)?;

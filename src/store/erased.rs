@@ -5,6 +5,11 @@
 //! whether an id that they know stands in it; they cannot read the ids from it, unless they can guess them. Lines are
 //! only ever appended, each synced before the next thing is done.
 //!
+//! So a crash can tear the last line only while it is being written, and nothing has been done on its strength yet: an
+//! erasure that was to begin has changed nothing and was acknowledged to nobody, and one that was to be done stands as
+//! begun, with all that it takes to do it again. Whether it was a crash that tore the line cannot be told from the file.
+//! So it is passed over, and whoever reads the list says so.
+//!
 //! Each line has a check under the salt, over the check of the line before and over what stands in it, byte for byte, so that
 //! a program reads what a later one adds: an altered salt would let nobody's id
 //! be found any more, and a restore would bring everybody back. A changed, missing or moved line is noticed; a list that
@@ -88,6 +93,8 @@ pub struct ErasedList {
     check: String,
     /// Bytes of whole lines; what a crash left behind them is cut off before the next is written.
     length: u64,
+    /// Whether something stands behind them.
+    torn: bool,
 }
 
 impl ErasedList {
@@ -115,6 +122,7 @@ impl ErasedList {
             entries: Vec::new(),
             check: String::new(),
             length: whole as u64,
+            torn: whole < text.len(),
         };
         let mut lines = lines.filter(|line| !line.is_empty());
         if let Some(first) = lines.next() {
@@ -136,7 +144,7 @@ impl ErasedList {
 
     fn broken(&self) -> StoreError {
         StoreError::Corrupt(format!(
-            "{} has a broken line or lacks one",
+            "{} has a broken line or lacks one; put a whole copy of it in its place, else whoever was erased could come back",
             self.path.display()
         ))
     }
@@ -202,11 +210,28 @@ impl ErasedList {
         self.standing().filter(|entry| entry.state == Stage::Begun)
     }
 
-    /// Notes that an erasure begins, before anything is changed.
+    /// What is to be said of a last line that is not whole; `None` where all are.
+    fn warning(&self) -> Option<String> {
+        self.torn.then(|| {
+            format!(
+                "the last line of {} was cut short and is passed over: after a crash nothing was done for it yet, and \
+                 whoever asked for that erasure has to ask again; if the list was copied here, copy it again, whole",
+                self.path.display()
+            )
+        })
+    }
+
+    /// Notes that an erasure begins, before anything is changed; `also` are the events under no customer that go with it,
+    /// which nobody could find again once they are gone.
     ///
     /// # Errors
     /// When it cannot be written to the disk.
-    pub fn begin(&mut self, id: &str, at: Timestamp) -> Result<Entry, StoreError> {
+    pub fn begin(
+        &mut self,
+        id: &str,
+        at: Timestamp,
+        also: Vec<ErasedEvent>,
+    ) -> Result<Entry, StoreError> {
         if self.salt.is_empty() {
             let mut salt = [0; 32];
             getrandom::fill(&mut salt).map_err(|error| {
@@ -231,7 +256,7 @@ impl ErasedList {
             id,
             at,
             state: Stage::Begun,
-            also: Vec::new(),
+            also,
         };
         self.note(entry.clone())?;
         Ok(entry)
@@ -270,9 +295,19 @@ impl ErasedList {
         };
         write().map_err(|source| failed(&self.path, source))?;
         self.length += text.len() as u64;
+        self.torn = false;
         self.check = check;
         Ok(())
     }
+}
+
+/// What is to be said of the list in a data directory whose last line is not whole, before anything is done with it. A list
+/// that cannot be read at all is told by whoever works with it.
+#[must_use]
+pub fn warning_of_list(directory: &Path) -> Option<String> {
+    ErasedList::read(&directory.join(ERASED_FILE))
+        .ok()?
+        .warning()
 }
 
 fn failed(path: &Path, source: io::Error) -> StoreError {
@@ -292,7 +327,7 @@ mod tests {
         let path = folder.path().join(ERASED_FILE);
         let mut list = ErasedList::read(&path).unwrap();
         assert_eq!(list.hash("c"), None);
-        let begun = list.begin("c", Timestamp(5)).unwrap();
+        let begun = list.begin("c", Timestamp(5), Vec::new()).unwrap();
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [whole.as_slice(), b"{\"id\":\"ab"].concat()).unwrap();
         let mut list = ErasedList::read(&path).unwrap();
@@ -308,13 +343,43 @@ mod tests {
         assert_eq!(list.hash("c"), Some(done.id));
     }
 
+    /// A crash while a line is written leaves a part of it, whichever.
+    #[test]
+    fn a_line_is_either_whole_or_passed_over_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ERASED_FILE);
+        let told = || warning_of_list(folder.path()).is_some();
+        let mut list = ErasedList::read(&path).unwrap();
+        let begun = list.begin("c", Timestamp(5), Vec::new()).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let state = Stage::Done;
+        list.note(Entry { state, ..begun }).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert!(!told());
+        for end in before.len() + 1..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            assert!(told(), "cut at {end}");
+            let list = ErasedList::read(&path).unwrap();
+            assert_eq!(list.pending().count(), 1, "cut at {end}");
+        }
+        // The salt goes before the first erasure: without it there was none.
+        let head = before.iter().position(|byte| *byte == b'\n').unwrap();
+        std::fs::write(&path, &before[..head]).unwrap();
+        assert!(told());
+        let mut list = ErasedList::read(&path).unwrap();
+        assert_eq!(list.standing().count(), 0);
+        list.begin("c", Timestamp(6), Vec::new()).unwrap();
+        assert!(!told());
+        assert_eq!(ErasedList::read(&path).unwrap().standing().count(), 1);
+    }
+
     #[test]
     fn whatever_is_altered_in_the_list_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(ERASED_FILE);
         let mut list = ErasedList::read(&path).unwrap();
         for (id, at) in [("c", 5), ("d", 6)] {
-            let begun = list.begin(id, Timestamp(at)).unwrap();
+            let begun = list.begin(id, Timestamp(at), Vec::new()).unwrap();
             let state = Stage::Done;
             list.note(Entry { state, ..begun }).unwrap();
         }
@@ -343,7 +408,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(ERASED_FILE);
         let mut list = ErasedList::read(&path).unwrap();
-        let begun = list.begin("c", Timestamp(5)).unwrap();
+        let begun = list.begin("c", Timestamp(5), Vec::new()).unwrap();
         #[derive(Serialize)]
         struct Later {
             by: &'static str,
@@ -361,7 +426,7 @@ mod tests {
         list.add(later).unwrap();
         let mut list = ErasedList::read(&path).unwrap();
         assert_eq!(list.standing().collect::<Vec<_>>(), [&done]);
-        list.begin("d", Timestamp(6)).unwrap();
+        list.begin("d", Timestamp(6), Vec::new()).unwrap();
         assert_eq!(ErasedList::read(&path).unwrap().standing().count(), 2);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("[1,2]", "[1,3]")).unwrap();
@@ -373,7 +438,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(ERASED_FILE);
         let mut list = ErasedList::read(&path).unwrap();
-        list.begin("71c0de5a19b24f0e83d6a4b1", Timestamp(5))
+        list.begin("71c0de5a19b24f0e83d6a4b1", Timestamp(5), Vec::new())
             .unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("71c0de5a19b24f0e83d6a4b1"), "{text}");

@@ -70,6 +70,18 @@ pub enum StoreError {
     /// The file is no SQLite file, or another program's.
     #[error("{} is not a waldo-syncd database; move it away, or name another --data-dir", .0.display())]
     NotOurs(PathBuf),
+    /// Something in the file could act in our tables, or something of ours is not there.
+    #[error(
+        "{} is not as this program makes it: {fault}; `waldo-syncd check` names all such faults, and what is not mended \
+         with sqlite3 a backup puts right: `waldo-syncd restore`",
+        path.display()
+    )]
+    Altered {
+        /// Which file.
+        path: PathBuf,
+        /// The first thing that was found.
+        fault: String,
+    },
     /// SQLite finds that the file is not what it wrote.
     #[error(
         "{} is damaged: {source}; `waldo-syncd restore` puts a backup in its place",

@@ -64,7 +64,7 @@ pub use check::{CheckReport, check_file};
 pub use counted::Counted;
 pub use customers::{AsOf, CustomerFilter, CustomerSort};
 pub use erase::{Certificate, erase_file, reapply_erasures};
-pub use erased::{ERASED_FILE, ErasedEvent, HashedId};
+pub use erased::{ERASED_FILE, ErasedEvent, HashedId, warning_of_list};
 pub use error::StoreError;
 pub use export::{Exported, Exports, export_file, newest_event};
 pub use facts::{Registered, Registration};
@@ -170,14 +170,20 @@ impl Store {
     /// by other rules are made again from the log meanwhile: reads see them grow.
     ///
     /// # Errors
-    /// When the directory is in use, or the file cannot be opened, is not ours, or is newer than this program.
+    /// When the directory is in use, or the file cannot be opened, is not ours, is newer than this program, or has
+    /// something in its schema that is not as we make it.
     pub fn open(options: Options) -> Result<(Self, StoreThread), StoreError> {
         let lock = DirectoryLock::take(&options.directory)?;
         maintain::sweep(&options.directory);
         let path = options.directory.join(FILE_NAME);
+        if let Some(warning) = erased::warning_of_list(&options.directory) {
+            log::warn!("{warning}");
+        }
         schema::prepare(&path)
             .and_then(|()| erase::complete(&path, &mut |_, _| {}))
             .and_then(|()| maintain::begin_anew(&path))
+            // Once the tables are those of these rules.
+            .and_then(|()| objects::must_be_ours(&path))
             .map_err(|error| error.of_file(&path))?;
         let raw = Arc::new(RawFile::open(&path)?);
         let queue = Arc::new(Queue::default());

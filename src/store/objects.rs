@@ -5,6 +5,7 @@
 //! themselves and are left alone.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rusqlite::Connection;
 
@@ -17,6 +18,20 @@ type Name = (String, String);
 /// The table that it belongs to, and its definition without comments and line breaks; indexes that SQLite makes by itself
 /// have none.
 type Definition = (String, Option<String>);
+
+/// Refuses a file whose schema is not as schema.sql has it.
+///
+/// # Errors
+/// [`StoreError::Altered`]; else when the file cannot be read.
+pub fn must_be_ours(path: &Path) -> Result<(), StoreError> {
+    let fault = match faults(&schema::inspect(path)?) {
+        Ok(faults) => faults.into_iter().next(),
+        Err(StoreError::Corrupt(fault)) => Some(fault),
+        Err(other) => return Err(other),
+    };
+    let path = path.to_owned();
+    fault.map_or(Ok(()), |fault| Err(StoreError::Altered { path, fault }))
+}
 
 /// What is not as schema.sql has it, one line each.
 ///

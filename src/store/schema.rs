@@ -232,6 +232,8 @@ fn open_and_set_up(path: &Path, role: Role) -> Result<Connection, StoreError> {
     set_synchronous(&connection, role)?;
     set(&connection, "cache_size", -CACHE_KIB)?;
     set(&connection, "trusted_schema", 0)?;
+    // Ours has no references, and those that tables of others make to ours must not hold up an erasure or a rebuild.
+    set(&connection, "foreign_keys", 0)?;
     set(&connection, "cell_size_check", 1)?;
     match role {
         Role::Read | Role::Inspect => set(&connection, "query_only", 1)?,

@@ -273,6 +273,20 @@ fn whoever_was_erased_since_is_erased_from_the_restored_file_too() {
 }
 
 #[test]
+fn a_torn_line_of_the_list_of_the_erased_is_told() {
+    let (mut daemon, backup) = backed_up();
+    daemon.place().cli(&["erase", "c", "--yes"]).assert_code(0);
+    daemon.stop();
+    let list = daemon.data().join("erased.jsonl");
+    let whole = fs::read(&list).unwrap();
+    fs::write(&list, &whole[..whole.len() - 5]).unwrap();
+    let run = restore(daemon.place(), &file_of(&backup), &["--force", "--yes"]);
+    run.assert_code(0);
+    assert!(run.stderr.contains("was cut short"), "{}", run.stderr);
+    assert_eq!(run.json_lines().remove(0)["erasedAgain"], 1);
+}
+
+#[test]
 fn a_list_of_the_erased_that_cannot_be_read_stops_the_restore() {
     let (daemon, backup) = backed_up();
     let place = Place::new();

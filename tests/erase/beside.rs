@@ -27,3 +27,21 @@ fn a_daemon_that_has_erased_still_holds_the_file() {
     assert_eq!(daemon.event(next)["customerId"], DOT);
     assert_sound(daemon.place());
 }
+
+/// Tables of others are tolerated, also those that refer to ours.
+#[test]
+fn a_table_of_others_that_refers_to_a_customer_holds_up_no_erasure_and_no_rebuild() {
+    let mut daemon = Daemon::start();
+    live(&daemon);
+    let file = rusqlite::Connection::open(daemon.data().join(FILE)).unwrap();
+    file.execute_batch(
+        "CREATE TABLE theirs (a REFERENCES customers (key)); INSERT INTO theirs SELECT key FROM customers",
+    )
+    .unwrap();
+    drop(file);
+    daemon.place().cli(&["erase", EVE, "--yes"]).assert_code(0);
+    daemon.stop();
+    daemon.place().cli(&["rebuild"]).assert_code(0);
+    daemon.place().cli(&["erase", CAY, "--yes"]).assert_code(0);
+    assert_sound(daemon.place());
+}

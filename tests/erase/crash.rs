@@ -48,6 +48,61 @@ fn a_start_completes_what_was_begun() {
     assert_whole(&mut daemon);
 }
 
+/// A daemon that was killed while it noted the intent: of that line stands a part, and nothing else has happened.
+#[test]
+fn a_line_that_was_torn_while_it_was_written_stands_for_nothing_and_is_told() {
+    let mut daemon = Daemon::start();
+    live(&daemon);
+    daemon.place().cli(&["erase", CAY, "--yes"]).assert_code(0);
+    let list = daemon.data().join(LIST);
+    let before = std::fs::read(&list).unwrap();
+    daemon.stop();
+    let copy = Place::new();
+    std::fs::create_dir(copy.data()).unwrap();
+    for name in [FILE, LIST] {
+        std::fs::copy(daemon.data().join(name), copy.data().join(name)).unwrap();
+    }
+    copy.cli(&["erase", EVE, "--yes"]).assert_code(0);
+    let after = std::fs::read(copy.data().join(LIST)).unwrap();
+    std::fs::write(&list, &after[..before.len() + 100]).unwrap();
+    daemon.start_again();
+    let told = daemon.log();
+    assert!(told.contains("has to ask again"), "{told}");
+    assert_eq!(daemon.get(&format!("/v1/customers/{EVE}")).status, 200);
+    assert_eq!(daemon.get(&format!("/v1/customers/{CAY}")).status, 404);
+    daemon.place().cli(&["erase", EVE, "--yes"]).assert_code(0);
+    assert_eq!(lines(&daemon).len(), 5);
+    assert_no_trace(&daemon.data());
+}
+
+/// What was under no customer cannot be found again by the id once it is gone: that it was noted before is what counts.
+#[test]
+fn what_was_under_no_customer_stays_erased_when_the_end_was_not_noted() {
+    const LOOSE: &str = "loose-id-of-nobody-4711";
+    let mut daemon = Daemon::start();
+    let last = daemon.deliver(format!("no JSON that names {LOOSE}"));
+    daemon.event(last);
+    daemon.stop();
+    let backup = daemon.place().path().join("backup.db");
+    std::fs::copy(daemon.data().join(FILE), &backup).unwrap();
+    daemon
+        .place()
+        .cli(&["erase", LOOSE, "--yes"])
+        .assert_code(0);
+    let path = daemon.data().join(LIST);
+    let list = std::fs::read_to_string(&path).unwrap();
+    let begun: Vec<_> = list.lines().take(2).collect();
+    std::fs::write(&path, begun.join("\n") + "\n").unwrap();
+    daemon.start_again();
+    assert_eq!(lines(&daemon)[2]["state"], "done");
+    daemon.stop();
+    let restore = ["restore", backup.to_str().unwrap(), "--force", "--yes"];
+    daemon.place().cli(&restore).assert_code(0);
+    let file = daemon.data().join(FILE);
+    let bytes = std::fs::read(file).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains(LOOSE));
+}
+
 #[test]
 fn a_kill_during_an_erasure_leaves_none_of_it_half_done() {
     for round in 0..6_u32 {

@@ -101,17 +101,17 @@ impl Store {
         }
         let at = (inner.options.clock)();
         let list_path = inner.options.directory.join(ERASED_FILE);
-        let begun_id = customer_id.clone();
+        let (begun_id, also) = (customer_id.clone(), mentions.free.clone());
         let (mut list, begun) = blocking(move || {
             let mut list = ErasedList::read(&list_path)?;
-            let begun = list.begin(&begun_id, at)?;
+            let begun = list.begin(&begun_id, at, also)?;
             Ok((list, begun))
         })
         .await?;
         let wanted = Wanted {
             customer_id,
             until: Timestamp(i64::MAX),
-            also: mentions.free.clone(),
+            also: mentions.free_seqs(),
             may_fold_again: false,
         };
         let result = self.take_out(wanted).await;
@@ -241,11 +241,11 @@ pub fn erase_file(
             return Ok(None);
         }
     }
-    let begun = list.begin(customer_id, at)?;
+    let begun = list.begin(customer_id, at, mentions.free.clone())?;
     let wanted = Wanted {
         customer_id: customer_id.to_owned(),
         until: Timestamp(i64::MAX),
-        also: mentions.free.clone(),
+        also: mentions.free_seqs(),
         may_fold_again: true,
     };
     drop(connection);
@@ -354,7 +354,7 @@ fn apply(
     }
     let mut wanted = Vec::new();
     for (customer_id, until) in found {
-        let also = all_mentions(&connection, &customer_id, progress)?.free;
+        let also = all_mentions(&connection, &customer_id, progress)?.free_seqs();
         wanted.push(Wanted {
             customer_id,
             until,

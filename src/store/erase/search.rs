@@ -8,8 +8,9 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use super::{LEAST_SEARCHED, Taken};
-use crate::domain::Seq;
+use crate::domain::{Digest, Seq};
 use crate::store::StoreError;
+use crate::store::erased::ErasedEvent;
 use crate::store::maintain::Progress;
 use crate::store::raw::RawFile;
 use crate::store::rows::{int, load_customer, seq, uint};
@@ -24,7 +25,7 @@ const SEARCH_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Mentions {
     /// Under no customer and no request.
-    pub free: Vec<Seq>,
+    pub free: Vec<ErasedEvent>,
     /// Under some.
     pub tied: Vec<Seq>,
 }
@@ -33,6 +34,11 @@ impl Mentions {
     pub fn add(&mut self, other: Self) {
         self.free.extend(other.free);
         self.tied.extend(other.tied);
+    }
+
+    /// The places of those under nobody.
+    pub fn free_seqs(&self) -> Vec<Seq> {
+        self.free.iter().map(|event| event.seq).collect()
     }
 
     /// Those that were not taken out.
@@ -75,7 +81,7 @@ pub fn mentions(
     let key = load_customer(connection, id)?.map(|customer| customer.links.key);
     let until = Seq(after.0.saturating_add(SCAN_EVENTS));
     let mut statement = connection.prepare_cached(
-        "SELECT l.seq, v.customer, v.request, l.payload, CAST(l.reading AS BLOB) FROM log l \
+        "SELECT l.seq, v.customer, v.request, l.payload, CAST(l.reading AS BLOB), l.digest FROM log l \
          JOIN verdicts v ON v.seq = l.seq WHERE l.seq > ?1 AND l.seq <= ?2 \
          AND (instr(l.payload, ?3) > 0 OR instr(CAST(l.reading AS BLOB), ?3) > 0)",
     )?;
@@ -94,7 +100,10 @@ pub fn mentions(
         }
         let at = seq(row.get(0)?);
         match (customer, request) {
-            (None, None) => found.free.push(at),
+            (None, None) => found.free.push(ErasedEvent {
+                seq: at,
+                digest: Digest(row.get(5)?),
+            }),
             _ => found.tied.push(at),
         }
     }
