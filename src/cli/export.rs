@@ -15,7 +15,7 @@ use super::progress::{Counted, Work};
 use super::{CliError, Context, values};
 use crate::clock::now;
 use crate::domain::Seq;
-use crate::domain::json::{Json, Members};
+use crate::domain::json::{Json, Parts};
 use crate::store::{Exported, Exports, FILE_NAME, export_file};
 
 /// Write events, customers or requests as JSON lines or CSV. Works beside a running daemon.
@@ -220,7 +220,8 @@ impl Lines {
 
 /// One line of CSV (RFC 4180). Lists and objects go as JSON.
 fn csv_line(json: &str, columns: &[&str]) -> String {
-    let Ok(members) = Members::of(json) else {
+    let parts = Parts::of(json).ok();
+    let Some(members) = parts.as_ref().and_then(|parts| parts.value().members()) else {
         return String::new();
     };
     let cells = columns

@@ -1,11 +1,13 @@
 //! One thing of a list, as the daemon wrote it: what came from outside keeps its digits and its depth.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::screen::printable;
-use crate::domain::json::{Json, Members};
+use crate::domain::json::{Json, Members, Parts};
 
 /// A page of a list.
 #[derive(Debug, Deserialize)]
@@ -23,11 +25,15 @@ pub struct Item(String);
 impl Item {
     /// Takes the JSON over; line breaks in it can only be white space.
     pub fn of(raw: &RawValue) -> Self {
-        Self::part(raw.into())
+        Self::on_one_line(raw.get())
     }
 
     fn part(value: Json<'_>) -> Self {
-        Self(value.text().replace(['\r', '\n'], " "))
+        Self::on_one_line(value.text())
+    }
+
+    fn on_one_line(json: &str) -> Self {
+        Self(json.replace(['\r', '\n'], " "))
     }
 
     /// The JSON, on one line.
@@ -37,63 +43,68 @@ impl Item {
 
     /// A member as text for a person; nothing for null.
     pub fn cell(&self, name: &str) -> String {
-        let members = Members::of(&self.0).ok();
-        members
-            .and_then(|members| members.get(name).map(shown))
-            .unwrap_or_default()
+        self.member(name, shown).unwrap_or_default()
     }
 
     /// The members that say something, in the daemon's order.
     pub fn cells(&self) -> Vec<(String, String)> {
-        let Ok(members) = Members::of(&self.0) else {
-            return Vec::new();
+        let of = |members: Members<'_>| {
+            members
+                .iter()
+                .filter(|(_, value)| !matches!(value.text(), "null" | "[]" | "{}"))
+                .map(|(name, value)| (name.into_owned(), shown(value)))
+                .collect()
         };
-        let all = members.iter().map(|(name, value)| (name.to_owned(), value));
-        all.filter(|(_, value)| !matches!(value.text(), "null" | "[]" | "{}"))
-            .map(|(name, value)| (name, shown(value)))
-            .collect()
+        self.taken_apart(of).unwrap_or_default()
     }
 
     /// The items of a member that is a list.
     pub fn list(&self, name: &str) -> Vec<Self> {
-        let Ok(members) = Members::of(&self.0) else {
-            return Vec::new();
-        };
-        let items = members.get(name).and_then(Json::items).unwrap_or_default();
-        items.into_iter().map(Self::part).collect()
+        self.items(name, Self::part)
     }
 
     /// The members of a member that is an object, each with the object that it is.
     pub fn members(&self, name: &str) -> Vec<(String, Self)> {
-        let of = self.object(name);
-        let Some(members) = of.as_ref().and_then(|of| Members::of(&of.0).ok()) else {
-            return Vec::new();
+        let of = |members: Members<'_>| {
+            let named = |(name, value): (Cow<'_, str>, _)| (name.into_owned(), Self::part(value));
+            members.iter().map(named).collect()
         };
-        members
-            .iter()
-            .map(|(name, value)| (name.to_owned(), Self::part(value)))
-            .collect()
+        self.member(name, |value| value.members().map(of))
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// A member that is an object.
     pub fn object(&self, name: &str) -> Option<Self> {
-        let members = Members::of(&self.0).ok()?;
-        members.get(name).map(Self::part)
+        self.member(name, Self::part)
     }
 
     /// The texts of a member that is a list of such.
     pub fn texts(&self, name: &str) -> Vec<String> {
-        let Ok(members) = Members::of(&self.0) else {
-            return Vec::new();
-        };
-        let items = members.get(name).and_then(Json::items).unwrap_or_default();
-        items.into_iter().map(shown).collect()
+        self.items(name, shown)
     }
 
     /// A member as the JSON it is.
     pub fn raw(&self, name: &str) -> Option<String> {
-        let members = Members::of(&self.0).ok()?;
-        members.get(name).map(|value| value.text().to_owned())
+        self.member(name, |value| value.text().to_owned())
+    }
+
+    fn items<T>(&self, name: &str, form: fn(Json<'_>) -> T) -> Vec<T> {
+        self.member(name, |value| {
+            let items = value.items().unwrap_or_default();
+            items.into_iter().map(form).collect()
+        })
+        .unwrap_or_default()
+    }
+
+    fn member<T>(&self, name: &str, form: impl FnOnce(Json<'_>) -> T) -> Option<T> {
+        self.taken_apart(|members| members.get(name).map(form))
+            .flatten()
+    }
+
+    fn taken_apart<T>(&self, form: impl FnOnce(Members<'_>) -> T) -> Option<T> {
+        let parts = Parts::of(&self.0).ok()?;
+        parts.value().members().map(form)
     }
 
     /// The thing with a list of others as a further member.

@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{Json, Members};
+use super::json::{Json, Members, Parts};
 use super::{EventKind, Operation};
 
 /// Members of `validation` that are outcomes.
@@ -104,18 +104,19 @@ impl Call {
 /// # Errors
 /// When the answer is no JSON object, or a list of other than one customer.
 pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, NoOutcome> {
-    let answer = only_customer(answer.into())?;
+    let parts = Parts::from(answer);
+    let answer = only_customer(parts.value())?;
     let members = object(answer)?;
     let mut kept = Map::new();
     for name in TOP {
-        keep(&mut kept, &members, name);
+        keep(&mut kept, members, name);
     }
     let inner = |name| members.get(name).and_then(Json::members);
     let mut running = false;
     if let Some(evaluation) = inner("evaluation") {
         let mut run = Map::new();
         for name in ["type", "status"] {
-            keep(&mut run, &evaluation, name);
+            keep(&mut run, evaluation, name);
         }
         // Get Customer says `idle` when nothing runs.
         running = run.values().any(|word| word != "idle");
@@ -126,14 +127,14 @@ pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, 
     if let Some(validation) = inner("validation") {
         let mut outcomes = Map::new();
         for name in OUTCOMES {
-            keep(&mut outcomes, &validation, name);
+            keep(&mut outcomes, validation, name);
         }
         if let Some(tags) = validation.get("warningTags").and_then(warning_tags) {
             outcomes.insert("warningTags".to_owned(), tags);
         }
         kept.insert("validation".to_owned(), outcomes.into());
     }
-    keep(&mut kept, &members, "seenVersion");
+    keep(&mut kept, members, "seenVersion");
     // The newest onboarding answers repeat whether a fraud evaluation will follow.
     let fraud_follows = inner("options")
         .and_then(|options| options.get("includeFraudCheck"))
@@ -188,7 +189,7 @@ fn object(value: Json<'_>) -> Result<Members<'_>, NoOutcome> {
 }
 
 /// Takes a text, a number or a boolean over; what is deeper was not asked for and may be anything.
-fn keep(kept: &mut Map<String, Value>, members: &Members<'_>, name: &str) {
+fn keep(kept: &mut Map<String, Value>, members: Members<'_>, name: &str) {
     let scalar = members
         .get(name)
         .and_then(|value| serde_json::from_str::<Value>(value.text()).ok())
@@ -207,7 +208,7 @@ fn warning_tags(value: Json<'_>) -> Option<Value> {
             tag.insert("tag".to_owned(), key.into());
         }
         for name in TAG_MEMBERS {
-            keep(&mut tag, &members, name);
+            keep(&mut tag, members, name);
         }
         Some(Value::Object(tag))
     };
@@ -223,7 +224,7 @@ fn warning_tags(value: Json<'_>) -> Option<Value> {
     Some(
         object
             .iter()
-            .filter_map(|(key, item)| tag(Some(key), item))
+            .filter_map(|(key, item)| tag(Some(&key), item))
             .collect(),
     )
 }

@@ -1,31 +1,60 @@
 //! Reading JSON that nobody promised anything about: any depth, repeated keys, numbers of any size.
 //!
-//! A text is checked once, by serde_json and without recursion, so a body of a million brackets costs time in proportion
-//! to its length and no stack. What was checked is then only cut into its parts, as far as somebody asks for them.
+//! A text is checked once, by serde_json and without recursion, and what was checked is taken apart in one further pass.
+//! So a body of a million brackets costs time in proportion to its length, and no stack. What is noted takes most memory
+//! for `[1,1,…]`: 16 times the text's.
+
+mod parts;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::iter;
 
 use serde_json::value::RawValue;
 
-/// A value in a text that is known to be JSON, unread and without space around it.
+use parts::{Part, parts};
+
+/// A JSON text taken apart as deep as anybody asks: the objects and arrays below show no parts of their own.
+#[derive(Debug)]
+pub struct Parts<'a>(Vec<Part<'a>>);
+
+/// A value in a text that is known to be JSON, without space around it.
 #[derive(Clone, Copy, Debug)]
-pub struct Json<'a>(&'a str);
-
-/// The members of a JSON object in the order they came, values unread. Of a repeated key the last counts.
-pub struct Members<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
-
-/// Why a text is no JSON object.
-#[derive(Debug, PartialEq, Eq)]
-pub enum NoObject {
-    /// It is JSON, of another type (named with its article).
-    OtherType(&'static str),
-    /// It is no JSON; the text says what is wrong with it and where, without quoting it (a syntax error names a place).
-    NoJson(String),
+pub struct Json<'a> {
+    part: &'a Part<'a>,
+    inner: &'a [Part<'a>],
 }
 
-impl<'a> From<&'a RawValue> for Json<'a> {
+/// The members of a JSON object in the order they came. Of a repeated key the last counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a>(&'a [Part<'a>]);
+
+impl<'a> Parts<'a> {
+    /// Takes a text apart.
+    ///
+    /// # Errors
+    /// When it is no JSON: what is wrong with it and where, without quoting it (a syntax error names a place).
+    pub fn of(text: &'a str) -> Result<Self, String> {
+        serde_json::from_str::<&RawValue>(text)
+            .map(Self::from)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The value that the text is.
+    #[must_use]
+    pub fn value(&self) -> Json<'_> {
+        // Nothing at all is no JSON.
+        const NULL: Json<'_> = Json {
+            part: &Part::NULL,
+            inner: &[],
+        };
+        last(&self.0).map_or(NULL, |(value, _)| value)
+    }
+}
+
+impl<'a> From<&'a RawValue> for Parts<'a> {
     fn from(value: &'a RawValue) -> Self {
-        Self(value.get())
+        Self(parts(value.get()))
     }
 }
 
@@ -33,13 +62,13 @@ impl<'a> Json<'a> {
     /// The value as it is written.
     #[must_use]
     pub const fn text(self) -> &'a str {
-        self.0
+        self.part.text
     }
 
     /// The JSON type of the value, with its article, for messages.
     #[must_use]
     pub fn type_name(self) -> &'static str {
-        match self.0.as_bytes().first() {
+        match self.text().as_bytes().first() {
             Some(b'{') => "an object",
             Some(b'[') => "an array",
             Some(b'"') => "a string",
@@ -52,170 +81,91 @@ impl<'a> Json<'a> {
     /// The members of an object; `None` for other types.
     #[must_use]
     pub fn members(self) -> Option<Members<'a>> {
-        let mut rest = self.0.strip_prefix('{')?;
-        let mut members = Vec::with_capacity(8);
-        loop {
-            let member = behind(rest, b',');
-            if !member.starts_with('"') {
-                return Some(Members(members));
-            }
-            let (key, after) = cut(member);
-            let (value, after) = cut(behind(after, b':'));
-            members.push((Self(key).key(), Self(value)));
-            rest = after;
-        }
+        let is_object = self.text().starts_with('{');
+        is_object.then_some(Members(self.inner))
     }
 
     /// The items of an array; `None` for other types.
     #[must_use]
     pub fn items(self) -> Option<Vec<Self>> {
-        let mut rest = self.0.strip_prefix('[')?;
+        let mut rest = self.text().starts_with('[').then_some(self.inner)?;
         let mut items = Vec::new();
-        loop {
-            let item = behind(rest, b',');
-            if item.starts_with(']') || item.is_empty() {
-                return Some(items);
-            }
-            let (item, after) = cut(item);
-            items.push(Self(item));
-            rest = after;
+        while let Some((item, before)) = last(rest) {
+            items.push(item);
+            rest = before;
         }
+        items.reverse();
+        Some(items)
     }
 
     /// The text of a string; `None` for other types and for escapes that stand for no character.
     #[must_use]
     pub fn string(self) -> Option<Cow<'a, str>> {
-        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        if inner.as_bytes().contains(&b'\\') {
-            serde_json::from_str(self.0).ok().map(Cow::Owned)
-        } else {
-            Some(Cow::Borrowed(inner))
-        }
-    }
-
-    /// A key. One with an escape that stands for no character must not cost the object: it is taken as it is written.
-    fn key(self) -> Cow<'a, str> {
-        self.string().unwrap_or(Cow::Borrowed(self.0))
+        self.part.string()
     }
 }
 
 impl<'a> Members<'a> {
-    /// Takes a JSON object apart.
-    ///
-    /// # Errors
-    /// When the text is not one whole JSON object.
-    pub fn of(text: &'a str) -> Result<Self, NoObject> {
-        let value: &RawValue =
-            serde_json::from_str(text).map_err(|error| NoObject::NoJson(error.to_string()))?;
-        let value = Json::from(value);
-        value
-            .members()
-            .ok_or_else(|| NoObject::OtherType(value.type_name()))
-    }
-
     /// The value of a member; the last one where the key is repeated. A JSON null is as good as absent.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Json<'a>> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| *value)
-            .filter(|value| value.0 != "null")
+    pub fn get(self, name: &str) -> Option<Json<'a>> {
+        let (_, value) = self.backwards().find(|(key, _)| key.is_named(name))?;
+        (value.text() != "null").then_some(value)
     }
 
     /// All members in order, a repeated key once, at its last place.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
-        let mut seen = std::collections::HashSet::new();
-        let mut last: Vec<_> = self
-            .0
-            .iter()
-            .rev()
-            .filter(|(key, _)| seen.insert(key.as_ref()))
-            .map(|(key, value)| (key.as_ref(), *value))
-            .collect();
-        last.reverse();
-        last.into_iter()
+    pub fn iter(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
+        let mut seen = BTreeSet::new();
+        let all = self.backwards().map(|(key, value)| (key.key(), value));
+        let last: Vec<_> = all.filter(|(key, _)| seen.insert(key.clone())).collect();
+        last.into_iter().rev()
+    }
+
+    fn backwards(self) -> impl Iterator<Item = (&'a Part<'a>, Json<'a>)> {
+        let mut rest = self.0;
+        iter::from_fn(move || {
+            let (value, before) = last(rest)?;
+            let (key, before) = before.split_last()?;
+            rest = before;
+            Some((key, value))
+        })
     }
 }
 
-/// Passes over white space, and over one sign that stands between two parts.
-fn behind(text: &str, sign: u8) -> &str {
-    let between = |byte: &u8| *byte == sign || matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-    let start = text.bytes().take_while(between).count();
-    text.get(start..).unwrap_or_default()
-}
-
-/// Cuts off the value at the beginning of a text that is known to be JSON.
-fn cut(text: &str) -> (&str, &str) {
-    let bytes = text.as_bytes();
-    let end = match bytes.first() {
-        Some(b'"') => behind_string(bytes, 0),
-        Some(b'{' | b'[') => behind_brackets(bytes),
-        _ => bytes
-            .iter()
-            .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
-            .unwrap_or(bytes.len()),
-    };
-    split(text, end)
-}
-
-/// The place behind the string that begins at `start`.
-fn behind_string(bytes: &[u8], start: usize) -> usize {
-    let mut rest = bytes.iter().skip(start + 1);
-    let mut escaped = false;
-    let end = rest.position(|byte| match byte {
-        _ if escaped => {
-            escaped = false;
-            false
-        }
-        b'\\' => {
-            escaped = true;
-            false
-        }
-        byte => *byte == b'"',
-    });
-    end.map_or(bytes.len(), |end| start + end + 2)
-}
-
-/// The place behind the object or array that the bytes begin with.
-fn behind_brackets(bytes: &[u8]) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => {
-                at = behind_string(bytes, at);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth <= 1 => return at + 1,
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
-}
-
-/// All of JSON's own signs are one byte long, so a place beside one is between two characters.
-fn split(text: &str, at: usize) -> (&str, &str) {
-    text.split_at_checked(at).unwrap_or((text, ""))
+/// The last value of several, and those before it.
+fn last<'a>(parts: &'a [Part<'a>]) -> Option<(Json<'a>, &'a [Part<'a>])> {
+    let (part, before) = parts.split_last()?;
+    let (before, inner) = before.split_at_checked(before.len().checked_sub(part.inner)?)?;
+    Some((Json { part, inner }, before))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
+
+    /// Hands over the members of a text that is an object.
+    #[track_caller]
+    fn with_members(text: &str, check: impl FnOnce(Members<'_>)) {
+        let parts = Parts::of(text).unwrap();
+        check(parts.value().members().unwrap());
+    }
 
     #[test]
     fn the_last_of_a_repeated_key_counts() {
-        let members = Members::of(r#"{"a":1,"b":2,"a":3}"#).unwrap();
-        assert_eq!(members.get("a").unwrap().text(), "3");
-        let keys: Vec<_> = members
-            .iter()
-            .map(|(key, value)| (key.to_owned(), value.text()))
-            .collect();
-        assert_eq!(keys, [("b".to_owned(), "2"), ("a".to_owned(), "3")]);
+        with_members(r#"{"a":1,"b":2,"\u0061":3}"#, |members| {
+            assert_eq!(members.get("a").unwrap().text(), "3");
+            let keys: Vec<_> = members
+                .iter()
+                .map(|(key, value)| (key, value.text()))
+                .collect();
+            assert_eq!(keys, [("b".into(), "2"), ("a".into(), "3")]);
+        });
+        with_members(r#"{"a":1,"a":null}"#, |members| {
+            assert!(members.get("a").is_none());
+        });
     }
 
     #[test]
@@ -226,75 +176,121 @@ mod tests {
             "[".repeat(depth),
             "]".repeat(depth)
         );
-        let members = Members::of(&text).unwrap();
-        assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
+        with_members(&text, |members| {
+            assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
+            let deep = members.get("deep").unwrap();
+            assert_eq!(deep.text().len(), 2 * depth);
+        });
     }
 
     #[test]
     fn digits_past_any_number_type_are_kept() {
-        let members = Members::of(r#"{"n":1e400,"m":123456789012345678901234567890}"#).unwrap();
-        assert_eq!(members.get("n").unwrap().text(), "1e400");
-        assert_eq!(
-            members.get("m").unwrap().text(),
-            "123456789012345678901234567890"
-        );
+        let text = r#"{"n":1e400,"m":123456789012345678901234567890}"#;
+        with_members(text, |members| {
+            assert_eq!(members.get("n").unwrap().text(), "1e400");
+            assert_eq!(
+                members.get("m").unwrap().text(),
+                "123456789012345678901234567890"
+            );
+        });
     }
 
     #[test]
     fn an_escape_for_no_character_costs_only_its_own_value() {
-        let members = Members::of(r#"{"\ud800":1,"bad":"\ud800","id":"x"}"#).unwrap();
-        assert!(members.get("bad").unwrap().string().is_none());
-        assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
+        let text = r#"{"\ud800":1,"bad":"\ud800","id":"x"}"#;
+        with_members(text, |members| {
+            assert!(members.get("bad").unwrap().string().is_none());
+            assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
+        });
     }
 
     #[test]
     fn a_control_character_in_a_key_is_json_only_as_an_escape() {
         for bare in ["{\"\u{0}a\":1}", "{\"a\nb\":1}", "{\"\\u0061\t\":1}"] {
-            assert!(
-                matches!(Members::of(bare), Err(NoObject::NoJson(_))),
-                "{bare:?}"
-            );
+            assert!(Parts::of(bare).is_err(), "{bare:?}");
         }
-        let escaped = Members::of(r#"{"\u0000a":1,"id":"x"}"#).unwrap();
-        assert_eq!(escaped.get("id").unwrap().string().unwrap(), "x");
+        with_members(r#"{"\u0000a":1,"id":"x"}"#, |members| {
+            assert_eq!(members.get("id").unwrap().string().unwrap(), "x");
+        });
     }
 
     #[test]
     fn other_json_and_no_json_are_told_apart() {
-        assert_eq!(
-            Members::of("[1]").err(),
-            Some(NoObject::OtherType("an array"))
-        );
-        assert_eq!(Members::of("null").err(), Some(NoObject::OtherType("null")));
+        for (text, name) in [("[1]", "an array"), ("null", "null"), (" -1 ", "a number")] {
+            let parts = Parts::of(text).unwrap();
+            assert_eq!(parts.value().type_name(), name);
+            assert!(parts.value().members().is_none());
+        }
         for text in ["", "{", "{}x", "{\"a\":}", "nul"] {
-            assert!(
-                matches!(Members::of(text), Err(NoObject::NoJson(_))),
-                "{text}"
-            );
+            assert!(Parts::of(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn parts_are_cut_where_serde_json_cuts_them() {
         let text = "{ \"a\" :[1, \"]}\\\"\" ,{\"b\":[]}] , \"c\\u0064\": {} ,\n\"e\":-1.5e3\t, \"f\" :true}";
-        let members = Members::of(text).unwrap();
-        let parts: Vec<_> = members
-            .iter()
-            .map(|(key, value)| (key, value.text()))
-            .collect();
-        assert_eq!(
-            parts,
-            [
-                ("a", "[1, \"]}\\\"\" ,{\"b\":[]}]"),
-                ("cd", "{}"),
-                ("e", "-1.5e3"),
-                ("f", "true")
+        with_members(text, |members| {
+            let parts: Vec<_> = members
+                .iter()
+                .map(|(key, value)| (key, value.text()))
+                .collect();
+            assert_eq!(
+                parts,
+                [
+                    ("a".into(), "[1, \"]}\\\"\" ,{\"b\":[]}]"),
+                    ("cd".into(), "{}"),
+                    ("e".into(), "-1.5e3"),
+                    ("f".into(), "true")
+                ]
+            );
+            let items = members.get("a").unwrap().items().unwrap();
+            let items: Vec<_> = items.iter().map(|item| item.text()).collect();
+            assert_eq!(items, ["1", "\"]}\\\"\"", "{\"b\":[]}"]);
+            assert!(members.get("c\u{64}").unwrap().members().is_some());
+            assert!(members.get("e").unwrap().items().is_none());
+        });
+    }
+
+    /// Puts the value together from its parts.
+    fn whole(json: Json<'_>) -> Value {
+        if let Some(members) = json.members() {
+            let member = |(key, value): (Cow<'_, str>, _)| (key.into_owned(), whole(value));
+            return members.iter().map(member).collect();
+        }
+        if let Some(items) = json.items() {
+            return items.into_iter().map(whole).collect();
+        }
+        json.string().map_or_else(
+            || serde_json::from_str(json.text()).unwrap(),
+            |text| text.into(),
+        )
+    }
+
+    /// As deep as a text is taken apart.
+    fn values() -> impl Strategy<Value = Value> {
+        let text = r#"[a-c\\"{}\[\],: é\n]{0,10}"#;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        let deepest = u32::try_from(parts::DEPTH).unwrap();
+        leaf.prop_recursive(deepest, 64, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(text, inner, 0..4)
+                    .prop_map(|members| members.into_iter().collect()),
             ]
-        );
-        let items = members.get("a").unwrap().items().unwrap();
-        let items: Vec<_> = items.iter().map(|item| item.text()).collect();
-        assert_eq!(items, ["1", "\"]}\\\"\"", "{\"b\":[]}"]);
-        assert!(members.get("c\u{64}").unwrap().members().is_some());
-        assert!(members.get("e").unwrap().items().is_none());
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_of_a_value_make_the_value(value in values()) {
+            for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                prop_assert_eq!(&whole(Parts::of(&text).unwrap().value()), &value, "{}", text);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::json::{Json, Members, NoObject};
+use super::json::{Json, Members, Parts};
 use super::{EventKind, Operation, Source, State};
 
 /// What was understood of a body.
@@ -199,27 +199,28 @@ pub fn read(source: Source, body: &[u8], size: u64) -> Result<Reading, Unreadabl
             kept: body.len() as u64,
         });
     }
-    let members = Members::of(text_of(body)?).map_err(|reason| match reason {
-        NoObject::NoJson(detail) => Unreadable::NotJson(detail),
-        NoObject::OtherType(name) => Unreadable::NoObject(name.into()),
-    })?;
+    let parts = Parts::of(text_of(body)?).map_err(Unreadable::NotJson)?;
+    let body = parts.value();
+    let Some(members) = body.members() else {
+        return Err(Unreadable::NoObject(body.type_name().into()));
+    };
     let mut reader = Reader::default();
     let mut reading = Reading {
-        event: reader.text(&members, "event"),
-        customer_id: reader.text(&members, "customerId"),
-        external_id: reader.text(&members, "externalId"),
-        request_id: reader.text(&members, "requestId"),
-        uri: reader.text(&members, "uri"),
-        evaluation: reader.evaluation(&members),
-        validation: reader.validation(&members),
+        event: reader.text(members, "event"),
+        customer_id: reader.text(members, "customerId"),
+        external_id: reader.text(members, "externalId"),
+        request_id: reader.text(members, "requestId"),
+        uri: reader.text(members, "uri"),
+        evaluation: reader.evaluation(members),
+        validation: reader.validation(members),
         flag: reader
-            .boolean(&members, "flag")
-            .or(reader.boolean(&members, "flagged")),
+            .boolean(members, "flag")
+            .or(reader.boolean(members, "flagged")),
         ..Reading::default()
     };
     match source {
-        Source::Control => reader.control(&members, &mut reading),
-        Source::Gateway | Source::Poll => reader.answer(source, &members, &mut reading),
+        Source::Control => reader.control(members, &mut reading),
+        Source::Gateway | Source::Poll => reader.answer(source, members, &mut reading),
         Source::Webhook => {}
     }
     reading.problems = reader.problems;
@@ -275,11 +276,11 @@ impl Reader {
     }
 
     /// A text; empty is absent, for an empty id names nothing.
-    fn text(&mut self, members: &Members<'_>, name: &str) -> Option<String> {
+    fn text(&mut self, members: Members<'_>, name: &str) -> Option<String> {
         self.text_at(members, name, name)
     }
 
-    fn text_at(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<String> {
+    fn text_at(&mut self, members: Members<'_>, name: &str, path: &str) -> Option<String> {
         let value = members.get(name)?;
         if value.type_name() != "a string" {
             self.expected(path, "a string", value);
@@ -295,11 +296,11 @@ impl Reader {
         }
     }
 
-    fn boolean(&mut self, members: &Members<'_>, name: &str) -> Option<bool> {
+    fn boolean(&mut self, members: Members<'_>, name: &str) -> Option<bool> {
         self.boolean_at(members, name, name)
     }
 
-    fn boolean_at(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<bool> {
+    fn boolean_at(&mut self, members: Members<'_>, name: &str, path: &str) -> Option<bool> {
         let value = members.get(name)?;
         match value.text() {
             "true" => Some(true),
@@ -311,7 +312,7 @@ impl Reader {
         }
     }
 
-    fn object<'a>(&mut self, members: &Members<'a>, name: &str) -> Option<Members<'a>> {
+    fn object<'a>(&mut self, members: Members<'a>, name: &str) -> Option<Members<'a>> {
         let value = members.get(name)?;
         let object = value.members();
         if object.is_none() {
@@ -320,14 +321,14 @@ impl Reader {
         object
     }
 
-    fn evaluation(&mut self, members: &Members<'_>) -> Option<Evaluation> {
+    fn evaluation(&mut self, members: Members<'_>) -> Option<Evaluation> {
         let object = self.object(members, "evaluation")?;
         let evaluation = Evaluation {
             r#type: self
-                .text_at(&object, "type", "evaluation.type")
+                .text_at(object, "type", "evaluation.type")
                 .map(evaluation_type),
             status: self
-                .text_at(&object, "status", "evaluation.status")
+                .text_at(object, "status", "evaluation.status")
                 .map(evaluation_status),
         };
         // Get Customer says `idle` of both when nothing runs: that is no evaluation.
@@ -336,23 +337,23 @@ impl Reader {
         (!nothing && !idle(&evaluation.r#type) && !idle(&evaluation.status)).then_some(evaluation)
     }
 
-    fn validation(&mut self, members: &Members<'_>) -> Validation {
+    fn validation(&mut self, members: Members<'_>) -> Validation {
         let Some(object) = self.object(members, "validation") else {
             return Validation::default();
         };
         Validation {
             status: self
-                .text_at(&object, "status", "validation.status")
+                .text_at(object, "status", "validation.status")
                 .map(status_word),
-            kyc: self.text_at(&object, "kyc", "validation.kyc").map(kyc_word),
-            fraud_score: self.score(&object),
-            fraud_flag: self.boolean_at(&object, "fraudFlag", "validation.fraudFlag"),
-            warnings: self.integer(&object, "warnings", "validation.warnings"),
-            warning_tags: self.warning_tags(&object),
+            kyc: self.text_at(object, "kyc", "validation.kyc").map(kyc_word),
+            fraud_score: self.score(object),
+            fraud_flag: self.boolean_at(object, "fraudFlag", "validation.fraudFlag"),
+            warnings: self.integer(object, "warnings", "validation.warnings"),
+            warning_tags: self.warning_tags(object),
         }
     }
 
-    fn score(&mut self, validation: &Members<'_>) -> Option<f64> {
+    fn score(&mut self, validation: Members<'_>) -> Option<f64> {
         let value = validation.get("fraudScore")?;
         if value.type_name() != "a number" {
             self.expected("validation.fraudScore", "a number", value);
@@ -369,7 +370,7 @@ impl Reader {
         }
     }
 
-    fn integer(&mut self, members: &Members<'_>, name: &str, path: &str) -> Option<i64> {
+    fn integer(&mut self, members: Members<'_>, name: &str, path: &str) -> Option<i64> {
         let value = members.get(name)?;
         let integer = value.text().parse().ok();
         if integer.is_none() {
@@ -379,7 +380,7 @@ impl Reader {
     }
 
     /// The tags, which one page shows as an array and another as an object keyed by tag.
-    fn warning_tags(&mut self, validation: &Members<'_>) -> Option<Arc<[WarningTag]>> {
+    fn warning_tags(&mut self, validation: Members<'_>) -> Option<Arc<[WarningTag]>> {
         let value = validation.get("warningTags")?;
         if let Some(items) = value.items() {
             return Some(
@@ -393,7 +394,7 @@ impl Reader {
             return Some(
                 object
                     .iter()
-                    .filter_map(|(key, item)| self.warning_tag(item, Some(key)))
+                    .filter_map(|(key, item)| self.warning_tag(item, Some(&key)))
                     .collect(),
             );
         }
@@ -408,7 +409,7 @@ impl Reader {
             return None;
         };
         let tag = self
-            .text_at(&object, "tag", "validation.warningTags[].tag")
+            .text_at(object, "tag", "validation.warningTags[].tag")
             .or_else(|| key.map(str::to_owned));
         let Some(tag) = tag else {
             self.problems.push(format!("{PATH}: an item without a tag"));
@@ -416,16 +417,16 @@ impl Reader {
         };
         Some(WarningTag {
             tag,
-            label: self.text_at(&object, "label", "validation.warningTags[].label"),
-            passed: self.boolean_at(&object, "passed", "validation.warningTags[].passed"),
+            label: self.text_at(object, "label", "validation.warningTags[].label"),
+            passed: self.boolean_at(object, "passed", "validation.warningTags[].passed"),
             is_doc: self
-                .boolean_at(&object, "isDoc", "validation.warningTags[].isDoc")
+                .boolean_at(object, "isDoc", "validation.warningTags[].isDoc")
                 .unwrap_or(false),
         })
     }
 
     /// What only Waldo's answers say, and what was noted beside them.
-    fn answer(&mut self, source: Source, members: &Members<'_>, reading: &mut Reading) {
+    fn answer(&mut self, source: Source, members: Members<'_>, reading: &mut Reading) {
         if reading.validation.status.is_none() {
             // The answer to a flag call shows the status beside the flag, not inside `validation`.
             reading.validation.status = self.text(members, "status").map(status_word);
@@ -440,7 +441,7 @@ impl Reader {
     }
 
     /// What only apps say. The control door has checked it already; here it is read again, for the log is the source.
-    fn control(&mut self, members: &Members<'_>, reading: &mut Reading) {
+    fn control(&mut self, members: Members<'_>, reading: &mut Reading) {
         self.registration(members, reading);
         reading.withdrawn = self.boolean(members, "withdrawn").unwrap_or(false);
         if let Some(state) = self.text(members, "state") {
@@ -451,7 +452,7 @@ impl Reader {
         }
     }
 
-    fn registration(&mut self, members: &Members<'_>, reading: &mut Reading) {
+    fn registration(&mut self, members: Members<'_>, reading: &mut Reading) {
         if let Some(operation) = self.text(members, "operation") {
             let expects = members
                 .get("expects")
