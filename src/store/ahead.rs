@@ -54,6 +54,11 @@ impl Ahead {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Lets go of what comes before an event, and says whether that one is at hand.
     pub fn is_at(&mut self, seq: Seq) -> bool {
         while self.0.front().is_some_and(|event| event.seq < seq) {

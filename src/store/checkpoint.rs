@@ -93,11 +93,11 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Sees whether the WAL is to be moved, as the last commit left it.
+    /// Has the WAL moved into the file where the last commit left it long enough for that.
     ///
     /// # Errors
     /// When moving it failed, here or in the thread: the file must be opened again before anything is appended.
-    pub fn after_commit(&mut self, disk: &mut Disk) -> Result<(), StoreError> {
+    pub fn move_when_due(&mut self, disk: &mut Disk) -> Result<(), StoreError> {
         self.must_have_moved()?;
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.asked_at {
@@ -238,26 +238,26 @@ mod tests {
         reader.execute_batch(reads).unwrap();
 
         let asked = commit(&checkpointer, &mut disk, RESET_PAGES);
-        checkpointer.after_commit(&mut disk).unwrap();
+        checkpointer.move_when_due(&mut disk).unwrap();
         assert_eq!(checkpointer.reset_at, RESET_PAGES, "the thread goes first");
         let long = loop {
             let length = commit(&checkpointer, &mut disk, 1);
             assert!(length < asked + MOVE_PAGES, "the thread does not end");
-            checkpointer.after_commit(&mut disk).unwrap();
+            checkpointer.move_when_due(&mut disk).unwrap();
             if checkpointer.reset_at != RESET_PAGES {
                 break length;
             }
         };
         assert_eq!(checkpointer.reset_at, long + GROW_PAGES);
         assert!(commit(&checkpointer, &mut disk, 1) > long);
-        checkpointer.after_commit(&mut disk).unwrap();
+        checkpointer.move_when_due(&mut disk).unwrap();
         assert_eq!(checkpointer.reset_at, long + GROW_PAGES);
 
         reader.execute_batch("COMMIT").unwrap();
         // The thread may be at it, and is not waited for either.
         let starts_over = (0..50).any(|_| {
             let length = commit(&checkpointer, &mut disk, GROW_PAGES);
-            checkpointer.after_commit(&mut disk).unwrap();
+            checkpointer.move_when_due(&mut disk).unwrap();
             length < long
         });
         assert!(starts_over);

@@ -20,6 +20,8 @@ pub struct Counted {
     pub slice_seconds: Histogram,
     /// Commits of the log that failed.
     pub failed_commits: AtomicU64,
+    /// Events at hand for the projector.
+    pub ahead_events: AtomicU64,
     /// Events by what the rules made of them.
     pub dispositions: Tally,
 }
@@ -38,6 +40,7 @@ impl Default for Counted {
             commit_seconds: seconds(),
             slice_seconds: seconds(),
             failed_commits: AtomicU64::new(0),
+            ahead_events: AtomicU64::new(0),
             dispositions: Tally::over(Disposition::ALL.iter().map(|word| word.as_str())),
         }
     }
@@ -54,6 +57,11 @@ impl Counted {
         } else {
             self.failed_commits.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// So many events are at hand for the projector.
+    pub(super) fn ahead(&self, events: usize) {
+        self.ahead_events.store(events as u64, Ordering::Relaxed);
     }
 
     /// A slice of the log is in the tables.

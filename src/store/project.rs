@@ -180,6 +180,7 @@ impl Projector {
     /// Lets go of all that is at hand: the file is the truth.
     pub fn forget(&mut self) {
         self.ahead = Ahead::default();
+        self.counted.ahead(0);
         self.forget_rows();
     }
 
@@ -218,6 +219,7 @@ impl Projector {
             self.newest_minute,
         );
         let result = self.try_slice(connection, limits, appends_wait);
+        self.counted.ahead(self.ahead.len());
         let kept = matches!(result, Ok(Folded::UpTo(_)));
         if !kept {
             self.world = World {
@@ -297,6 +299,7 @@ impl Projector {
     /// Hands over an event that was just appended, as it was read when it came.
     pub fn hand_over(&mut self, event: Event) {
         self.ahead.push(event);
+        self.counted.ahead(self.ahead.len());
     }
 
     fn fold(

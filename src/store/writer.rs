@@ -376,7 +376,7 @@ impl Writer {
 
     fn checkpoint(&mut self) {
         let result = match &mut self.open {
-            Some(open) => open.checkpointer.after_commit(&mut open.disk),
+            Some(open) => open.checkpointer.move_when_due(&mut open.disk),
             None => Ok(()),
         };
         if let Err(error) = result {
@@ -590,17 +590,49 @@ impl Drop for AnnounceEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ahead::read;
     use crate::store::schema::{FILE_NAME, prepare};
+
+    /// A writer that does its work when the test says so.
+    fn writer(folder: &Path) -> Writer {
+        let path = folder.join(FILE_NAME);
+        prepare(&path).unwrap();
+        let raw = Arc::new(RawFile::open(&path).unwrap());
+        let (_, receiver) = std::sync::mpsc::channel();
+        let queue = Arc::new(Queue::default());
+        Writer::open(&path, raw, || Timestamp(0), queue, receiver).unwrap()
+    }
+
+    fn append(body: &'static str) -> Append {
+        let delivery = Delivery::whole(Source::Webhook, body.into());
+        let (reply, _) = tokio::sync::oneshot::channel();
+        Append {
+            read: read(&delivery),
+            delivery,
+            reply,
+        }
+    }
+
+    #[test]
+    fn what_is_at_hand_for_the_projector_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(folder.path());
+        let at_hand = |writer: &Writer| writer.points.counted.ahead_events.load(Ordering::Relaxed);
+        writer.queue.events.store(4, Ordering::Relaxed);
+        writer.queue.bytes.store(64, Ordering::Relaxed);
+        writer.append(&mut vec![append("{}"), append("no JSON")]);
+        assert_eq!(at_hand(&writer), 2);
+        writer.project();
+        assert_eq!(at_hand(&writer), 0);
+        writer.append(&mut vec![append("{}")]);
+        writer.let_go();
+        assert_eq!(at_hand(&writer), 0);
+    }
 
     #[test]
     fn a_failed_checkpoint_has_the_file_opened_again_whoever_meets_it_first() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
-        prepare(&path).unwrap();
-        let raw = Arc::new(RawFile::open(&path).unwrap());
-        let (_commands, receiver) = std::sync::mpsc::channel();
-        let queue = Arc::new(Queue::default());
-        let mut writer = Writer::open(&path, raw, || Timestamp(0), queue, receiver).unwrap();
+        let mut writer = writer(folder.path());
         writer.open.as_ref().unwrap().checkpointer.fail();
         assert!(writer.prune(&[]).is_err());
         assert!(writer.open.is_none());

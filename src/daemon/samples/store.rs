@@ -33,6 +33,11 @@ impl Sampled for StoreSamples {
                 options.max_lag,
             ),
             gauge(
+                "ahead_events",
+                "Events just appended that are at hand for the tables, and not read from the log again",
+                counted.ahead_events.load(Relaxed),
+            ),
+            gauge(
                 "queue_events",
                 "Deliveries that wait for the writer",
                 events as u64,
