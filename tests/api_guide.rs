@@ -4,6 +4,9 @@
 
 mod common;
 
+#[path = "api_guide/readme.rs"]
+mod readme;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -163,7 +166,7 @@ fn curl_is_there() -> bool {
         // Not by the macro, whose text the test runner hides when a test passes.
         let said = writeln!(
             std::io::stderr(),
-            "NOT RUN: the examples of docs/API.md, for there is no curl"
+            "NOT RUN: the examples of docs/API.md and README.md, for there is no curl"
         );
         said.expect("a line on stderr");
     }
