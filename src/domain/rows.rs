@@ -110,6 +110,18 @@ impl<T> Default for Leaving<T> {
 }
 
 impl<T> Leaving<T> {
+    /// How many are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Drops so many of them.
     pub fn drop_some(&mut self, count: usize) {
         self.0.truncate(self.0.len().saturating_sub(count));
@@ -206,8 +218,8 @@ mod tests {
         let kept = rows.keep_touched(|_, _| Err("a row that is not at hand"));
         assert_eq!(kept, Ok(()));
         leaving.drop_some(2);
-        assert_eq!(leaving.0.len(), 1);
+        assert_eq!(leaving.len(), 1);
         leaving.drop_some(2);
-        assert!(leaving.0.is_empty());
+        assert!(leaving.is_empty());
     }
 }

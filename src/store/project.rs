@@ -25,8 +25,8 @@ use crate::domain::{Digest, Seq, Source, State, Timestamp};
 /// Rows kept at hand between slices; past it all are let go, for the file has them. Where a single slice needs more (a
 /// customer with very many open requests), twice of what it needs, or each slice would load them all again.
 const MAX_ROWS_AT_HAND: usize = 8192;
-/// Of the rows that were let go, how many of each kind a slice drops: some 0.6 ms, where dropping all at once has an
-/// append wait for 10 ms.
+/// Of the rows that were let go, how many of each kind a slice drops at least: some 0.6 ms, where dropping all at once has
+/// an append wait for 10 ms. A slice of more events drops one of each for each event, which is what those may bring.
 const ROWS_DROPPED_AT_ONCE: usize = 256;
 
 /// The event before which the projector stands still, and why.
@@ -182,6 +182,8 @@ impl Projector {
         self.ahead = Ahead::default();
         self.counted.ahead(0);
         self.forget_rows();
+        // Nobody knows when the next slice comes, and an erased customer stays in memory no longer than in the file.
+        self.leaving = Default::default();
     }
 
     fn forget_rows(&mut self) {
@@ -190,10 +192,13 @@ impl Projector {
         self.leaving = (self.world.customers.let_go(), self.world.requests.let_go());
     }
 
-    fn make_room(&mut self) {
+    /// Lets go of rows when there are too many, and of some of those let go before. So many events were folded since.
+    fn make_room(&mut self, events: u64) {
+        let some =
+            usize::try_from(events).map_or(usize::MAX, |events| events.max(ROWS_DROPPED_AT_ONCE));
         let (customers, requests) = &mut self.leaving;
-        customers.drop_some(ROWS_DROPPED_AT_ONCE);
-        requests.drop_some(ROWS_DROPPED_AT_ONCE);
+        customers.drop_some(some);
+        requests.drop_some(some);
         let rows = self.world.customers.len() + self.world.requests.len();
         if std::mem::take(&mut self.fresh) {
             self.room = MAX_ROWS_AT_HAND.max(2 * rows);
@@ -220,15 +225,14 @@ impl Projector {
         );
         let result = self.try_slice(connection, limits, appends_wait);
         self.counted.ahead(self.ahead.len());
-        let kept = matches!(result, Ok(Folded::UpTo(_)));
-        if !kept {
+        if let Ok(Folded::UpTo(projected)) = &result {
+            self.make_room(projected.0.saturating_sub(self.projected.0));
+        } else {
             self.world = World {
                 customers: Rows::after(before.0),
                 requests: Rows::after(before.1),
             };
             self.newest_minute = before.2;
-        } else {
-            self.make_room();
         }
         match result? {
             Folded::UpTo(projected) => {
@@ -555,4 +559,38 @@ pub(super) fn save_verdict(
         or_null(verdict.problems.is_empty(), to_json(&verdict.problems))?,
     ])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rows::Row as _;
+    use crate::store::schema::{Role, connect, prepare};
+
+    #[test]
+    fn rows_leave_bit_by_bit_and_at_once_where_they_are_to_be_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("waldo-syncd.db");
+        prepare(&path).unwrap();
+        let mut projector = Projector::resume(&connect(&path, Role::Project).unwrap()).unwrap();
+        let fill = |projector: &mut Projector| {
+            for key in 1..=MAX_ROWS_AT_HAND as u64 + 1 {
+                let customer = Customer::named(&key.to_string(), key);
+                projector.world.customers.put(customer);
+            }
+            projector.fresh = false;
+            projector.make_room(0);
+        };
+        fill(&mut projector);
+        assert!(projector.world.customers.is_empty());
+        assert_eq!(projector.leaving.0.len(), MAX_ROWS_AT_HAND + 1);
+        projector.make_room(1);
+        let left = MAX_ROWS_AT_HAND + 1 - ROWS_DROPPED_AT_ONCE;
+        assert_eq!(projector.leaving.0.len(), left);
+        projector.make_room(1000);
+        assert_eq!(projector.leaving.0.len(), left - 1000);
+        fill(&mut projector);
+        projector.forget();
+        assert_eq!(projector.leaving.0.len(), 0);
+    }
 }
