@@ -13,9 +13,7 @@ use super::file::must_exist;
 use super::progress::Work;
 use super::{CliError, Context};
 use crate::clock::now;
-use crate::store::{
-    Backup, FILE_NAME, Restored, Running, backup_file, restore_file, warning_of_list,
-};
+use crate::store::{Backup, FILE_NAME, Restored, Running, backup_file, restore_file};
 use crate::words::counted;
 
 /// How long a daemon may take for a backup before it is no longer waited for; it goes on by itself.
@@ -142,9 +140,6 @@ pub fn restore(context: &Context, args: RestoreArgs) -> Result<(), CliError> {
             ),
             args.yes,
         )?;
-    }
-    if let Some(warning) = warning_of_list(&directory) {
-        eprintln!("warning: {warning}");
     }
     let work = Work::begin("looking at the backup");
     let mut steps = |step, done, of| work.tell(step, done, of);

@@ -8,7 +8,7 @@
 //! So a crash can tear the last line only while it is being written, and nothing has been done on its strength yet: an
 //! erasure that was to begin has changed nothing and was acknowledged to nobody, and one that was to be done stands as
 //! begun, with all that it takes to do it again. Whether it was a crash that tore the line cannot be told from the file.
-//! So it is passed over, and whoever reads the list says so.
+//! So the start and an erasure say what was found and cut it off, and a restore refuses the list.
 //!
 //! Each line has a check under the salt, over the check of the line before and over what stands in it, byte for byte, so that
 //! a program reads what a later one adds: an altered salt would let nobody's id
@@ -210,15 +210,55 @@ impl ErasedList {
         self.standing().filter(|entry| entry.state == Stage::Begun)
     }
 
-    /// What is to be said of a last line that is not whole; `None` where all are.
+    /// What is to be said of a last line that is not whole, before it is cut off; `None` where all are.
     fn warning(&self) -> Option<String> {
-        self.torn.then(|| {
-            format!(
-                "the last line of {} was cut short and is passed over: after a crash nothing was done for it yet, and \
-                 whoever asked for that erasure has to ask again; if the list was copied here, copy it again, whole",
-                self.path.display()
-            )
-        })
+        if !self.torn {
+            return None;
+        }
+        let means = if self.pending().next().is_some() {
+            "the erasure that was begun before it is brought to its end now"
+        } else {
+            "after a crash nothing was done for it yet, and whoever asked for that erasure has to ask again; if the list \
+             was copied here, copy it again, whole"
+        };
+        Some(format!(
+            "the last line of {} was cut short and is cut off: {means}",
+            self.path.display()
+        ))
+    }
+
+    /// Refuses a list whose last line is there in part: what it names, and what stood behind it, may have been erased.
+    ///
+    /// # Errors
+    /// What is to be done about it.
+    pub fn must_be_whole(&self) -> Result<(), String> {
+        if !self.torn {
+            return Ok(());
+        }
+        Err(format!(
+            "the last line of {} was cut short, and whoever was erased after it would come back. If it was copied here, \
+             copy it again, whole. If the machine crashed while an erasure was noted, start the daemon once, or take that \
+             part of a line off the end of the file",
+            self.path.display()
+        ))
+    }
+
+    /// Cuts off what a crash left behind the whole lines.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn cut(&mut self) -> Result<(), StoreError> {
+        if !self.torn {
+            return Ok(());
+        }
+        let cut = || {
+            let file = OpenOptions::new().write(true).open(&self.path)?;
+            file.set_len(self.length)?;
+            file.sync_all()
+        };
+        cut().map_err(|source| failed(&self.path, source))?;
+        self.torn = false;
+        Ok(())
     }
 
     /// Notes that an erasure begins, before anything is changed; `also` are the events under no customer that go with it,
@@ -301,8 +341,8 @@ impl ErasedList {
     }
 }
 
-/// What is to be said of the list in a data directory whose last line is not whole, before anything is done with it. A list
-/// that cannot be read at all is told by whoever works with it.
+/// What is to be said of the list in a data directory whose last line is not whole, by whoever is about to cut it off. A
+/// list that cannot be read at all is told by whoever works with it.
 #[must_use]
 pub fn warning_of_list(directory: &Path) -> Option<String> {
     ErasedList::read(&directory.join(ERASED_FILE))

@@ -15,7 +15,7 @@ use super::StoreError;
 use super::backup::stand_alone;
 use super::check::{CheckReport, check_file};
 use super::erase::reapply_erasures;
-use super::erased::ERASED_FILE;
+use super::erased::{ERASED_FILE, ErasedList};
 use super::header::Header;
 use super::maintain::{Progress, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
@@ -117,6 +117,7 @@ pub fn restore_file(
             list.display()
         )));
     }
+    ErasedList::read(&list)?.must_be_whole().map_err(refused)?;
     let work = Workplace::make(directory, RESTORE_KIND).map_err(on(directory))?;
     let copy = work.path().join(FILE_NAME);
     let mut copied = |done, of| steps(Step::Copying, done, of);

@@ -273,7 +273,7 @@ fn whoever_was_erased_since_is_erased_from_the_restored_file_too() {
 }
 
 #[test]
-fn a_torn_line_of_the_list_of_the_erased_is_told() {
+fn a_list_of_the_erased_that_is_there_in_part_stops_the_restore_until_a_start_has_cut_it() {
     let (mut daemon, backup) = backed_up();
     daemon.place().cli(&["erase", "c", "--yes"]).assert_code(0);
     daemon.stop();
@@ -282,7 +282,23 @@ fn a_torn_line_of_the_list_of_the_erased_is_told() {
     fs::write(&list, &whole[..whole.len() - 5]).unwrap();
     let run = restore(daemon.place(), &file_of(&backup), &["--force", "--yes"]);
     run.assert_code(0);
-    assert!(run.stderr.contains("was cut short"), "{}", run.stderr);
+    let database = daemon.data().join("waldo-syncd.db");
+    let present = fs::read(&database).unwrap();
+    let run = restore(daemon.place(), &file_of(&backup), &["--force", "--yes"]);
+    run.assert_code(1);
+    for part in [
+        "was cut short",
+        "copy it again, whole",
+        "start the daemon once",
+    ] {
+        assert!(run.stderr.contains(part), "{}", run.stderr);
+    }
+    assert!(fs::read(&database).unwrap() == present);
+    daemon.start_again();
+    let told = daemon.log();
+    assert!(told.contains("is brought to its end now"), "{told}");
+    assert!(!told.contains("has to ask again"), "{told}");
+    daemon.stop();
     assert_eq!(run.json_lines().remove(0)["erasedAgain"], 1);
 }
 

@@ -97,6 +97,7 @@ fn what_was_under_no_customer_stays_erased_when_the_end_was_not_noted() {
     assert_eq!(lines(&daemon)[2]["state"], "done");
     daemon.stop();
     let restore = ["restore", backup.to_str().unwrap(), "--force", "--yes"];
+    assert!(std::fs::read(&list).unwrap() == before, "it is cut off");
     daemon.place().cli(&restore).assert_code(0);
     let file = daemon.data().join(FILE);
     let bytes = std::fs::read(file).unwrap();

@@ -304,7 +304,8 @@ pub fn reapply_erasures(
     apply(file, &list, &entries, progress)
 }
 
-/// Does what was begun and is not known to be done, before anybody works on the file.
+/// Does what was begun and is not known to be done, before anybody works on the file; its tables are those of these rules.
+/// The part of a line that a crash left in the list is cut off.
 ///
 /// # Errors
 /// When file or list cannot be read or written.
@@ -313,6 +314,7 @@ pub(super) fn complete(path: &Path, progress: Progress<'_>) -> Result<(), StoreE
     let mut list = ErasedList::read(&place.join(ERASED_FILE))?;
     let pending: Vec<_> = list.pending().cloned().collect();
     if pending.is_empty() {
+    list.cut()?;
         return Ok(());
     }
     log::info!("an erasure was begun and not known to be done: doing it now");
