@@ -369,6 +369,7 @@ fn data_directories_that_do_not_do() {
 
 #[test]
 fn databases_that_do_not_do() {
+    const SPY: &str = "CREATE TRIGGER spy AFTER INSERT ON log BEGIN SELECT 1; END";
     fn damage(place: &Place) {
         stopped(place);
         let mut bytes = fs::read(database(place)).unwrap();
@@ -412,18 +413,41 @@ fn databases_that_do_not_do() {
         Failure {
             what: "somebody's trigger is in it",
             run: |place| {
-                altered(
-                    place,
-                    "CREATE TRIGGER spy AFTER INSERT ON log BEGIN SELECT 1; END",
-                );
+                altered(place, SPY);
                 serve(place, &[])
             },
             code: 1,
             says: &[
                 "{}/data/waldo-syncd.db",
                 "the trigger spy on log is none of ours; DROP TRIGGER takes it out",
-                "check",
             ],
+        },
+        Failure {
+            what: "somebody's trigger is in it, and the tables are to be made again",
+            run: |place| {
+                altered(place, SPY);
+                place.cli(&["rebuild"])
+            },
+            code: 1,
+            says: &["the trigger spy on log is none of ours"],
+        },
+        Failure {
+            what: "somebody's trigger is in it, and payloads are to be taken out",
+            run: |place| {
+                altered(place, SPY);
+                place.cli(&["prune", "--older-than", "0s", "--yes"])
+            },
+            code: 1,
+            says: &["the trigger spy on log is none of ours"],
+        },
+        Failure {
+            what: "somebody's trigger is in it, and a customer is to be erased",
+            run: |place| {
+                altered(place, SPY);
+                place.cli(&["erase", "c", "--yes"])
+            },
+            code: 1,
+            says: &["the trigger spy on log is none of ours"],
         },
         Failure {
             what: "somebody's view is in it",
@@ -441,16 +465,19 @@ fn databases_that_do_not_do() {
                 serve(place, &[])
             },
             code: 1,
-            says: &["the trigger log_keeps_its_rows is missing", "restore"],
+            says: &[
+                "the trigger log_keeps_its_rows is missing",
+                "it has to be: CREATE TRIGGER log_keeps_its_rows BEFORE DELETE ON log",
+            ],
         },
         Failure {
-            what: "a table is another",
+            what: "the log is another",
             run: |place| {
-                altered(place, "ALTER TABLE customers ADD COLUMN more TEXT");
+                altered(place, "ALTER TABLE log ADD COLUMN more TEXT");
                 serve(place, &[])
             },
             code: 1,
-            says: &["the table customers is another than ours"],
+            says: &["the table log is another than ours"],
         },
         Failure {
             what: "it is damaged, and a daemon starts",

@@ -71,11 +71,7 @@ pub enum StoreError {
     #[error("{} is not a waldo-syncd database; move it away, or name another --data-dir", .0.display())]
     NotOurs(PathBuf),
     /// Something in the file could act in our tables, or something of ours is not there.
-    #[error(
-        "{} is not as this program makes it: {fault}; `waldo-syncd check` names all such faults, and what is not mended \
-         with sqlite3 a backup puts right: `waldo-syncd restore`",
-        path.display()
-    )]
+    #[error("{} is not as this program makes it: {fault}", path.display())]
     Altered {
         /// Which file.
         path: PathBuf,

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::StoreError;
+use super::objects;
 use super::project::{Projector, SliceLimits};
 use super::restore::RESTORE_KIND;
 use super::rows::{seq, uint};
@@ -61,30 +62,41 @@ pub fn rebuild_file(
     let path = directory.join(FILE_NAME);
     let open = inspect(&path)?;
     schema::recognise(&open, &path)?;
+    if !only_tell {
+        objects::must_be_ours(&path)?;
+    }
+    if let Some(fault) = objects::altered_projection(&open, &path)? {
+        return Err(fault);
+    }
     fold_again(&path, only_tell, progress).map_err(|error| error.of_file(&path))
 }
 
-/// The rules that made the projections.
-fn made_by(connection: &Connection) -> Result<i64, StoreError> {
+/// The rules that made the projections; `None` where nothing says so.
+pub(super) fn made_by(connection: &Connection) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT rules_version FROM projection";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    Ok(connection.query_row(sql, [], |row| row.get(0)).optional()?)
 }
 
-/// Empties the projections if other rules made them. Whoever projects then begins at the first event, with the doors open:
-/// neither the length of the log nor a fault in a rule keeps the daemon from starting.
+/// Empties the projections if other rules made them, or if their tables are not as schema.sql has them. Whoever projects
+/// then begins at the first event, with the doors open: neither the length of the log nor a fault in a rule keeps the daemon
+/// from starting.
 ///
 /// # Errors
 /// When the file cannot be read or written.
 pub(super) fn begin_anew(path: &Path) -> Result<(), StoreError> {
     let mut connection = connect(path, Role::Append)?;
-    let made_by = made_by(&connection)?;
-    if made_by == RULES_VERSION {
-        return Ok(());
+    if let Some(fault) = objects::altered_projection(&connection, path)? {
+        log::warn!("{fault}; all tables are made again, webhooks are taken meanwhile");
+    } else {
+        let made_by = made_by(&connection)?.unwrap_or_default();
+        if made_by == RULES_VERSION {
+            return Ok(());
+        }
+        log::info!(
+            "the tables were made by rules {made_by}: they are made again from the log by rules {RULES_VERSION}, \
+             webhooks are taken meanwhile"
+        );
     }
-    log::info!(
-        "the tables were made by rules {made_by}: they are made again from the log by rules {RULES_VERSION}, \
-         webhooks are taken meanwhile"
-    );
     let transaction = connection.transaction()?;
     make_empty(&transaction)?;
     schema::start_projections(&transaction)?;
@@ -95,23 +107,9 @@ pub(super) fn begin_anew(path: &Path) -> Result<(), StoreError> {
 /// Puts empty projections in place of those that are there.
 fn make_empty(connection: &Connection) -> Result<(), StoreError> {
     for table in PROJECTIONS {
-        connection.execute_batch(&format!("DROP TABLE main.{table}"))?;
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS main.{table}"))?;
     }
     Ok(connection.execute_batch(projections_sql()?)?)
-}
-
-/// Folds the log again if the projections were made by other rules, for whoever needs the rows at once.
-pub(super) fn renew_projections(path: &Path) -> Result<(), StoreError> {
-    let made_by = made_by(&connect(path, Role::Read)?)?;
-    if made_by != RULES_VERSION {
-        log::info!(
-            "the projections were made by rules {made_by}, folding the log again by rules {RULES_VERSION}"
-        );
-        fold_again(path, false, &mut |done, of| {
-            log::info!("folded {done} of {of} events")
-        })?;
-    }
-    Ok(())
 }
 
 pub(super) fn fold_again(

@@ -167,11 +167,11 @@ pub struct StoreThread {
 
 impl Store {
     /// Opens the store in a directory, making both if there is none, and starts its writer. Projections that were made
-    /// by other rules are made again from the log meanwhile: reads see them grow.
+    /// by other rules, or whose tables are not as we make them, are made again from the log meanwhile: reads see them grow.
     ///
     /// # Errors
     /// When the directory is in use, or the file cannot be opened, is not ours, is newer than this program, or has
-    /// something in its schema that is not as we make it.
+    /// something else in its schema that is not as we make it.
     pub fn open(options: Options) -> Result<(Self, StoreThread), StoreError> {
         let lock = DirectoryLock::take(&options.directory)?;
         maintain::sweep(&options.directory);
@@ -180,10 +180,9 @@ impl Store {
             log::warn!("{warning}");
         }
         schema::prepare(&path)
-            .and_then(|()| erase::complete(&path, &mut |_, _| {}))
-            .and_then(|()| maintain::begin_anew(&path))
-            // Once the tables are those of these rules.
             .and_then(|()| objects::must_be_ours(&path))
+            .and_then(|()| maintain::begin_anew(&path))
+            .and_then(|()| erase::complete(&path, &mut |_, _| {}))
             .map_err(|error| error.of_file(&path))?;
         let raw = Arc::new(RawFile::open(&path)?);
         let queue = Arc::new(Queue::default());

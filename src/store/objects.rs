@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::StoreError;
-use super::schema;
+use super::schema::{self, PROJECTIONS};
 
 /// An object by its kind and its name.
 type Name = (String, String);
@@ -19,18 +19,47 @@ type Name = (String, String);
 /// have none.
 type Definition = (String, Option<String>);
 
-/// Refuses a file whose schema is not as schema.sql has it.
+/// What is not as schema.sql has it.
+struct Fault {
+    text: String,
+    /// Whether it is one of our tables, so that nothing can be read from it.
+    is_table: bool,
+    /// Whether it belongs to a table that the log gives again.
+    is_derived: bool,
+}
+
+/// Refuses a file in which something of others could act, or whose log is not as schema.sql has it. To be asked before
+/// anything is done with the file.
 ///
 /// # Errors
 /// [`StoreError::Altered`]; else when the file cannot be read.
 pub fn must_be_ours(path: &Path) -> Result<(), StoreError> {
-    let fault = match faults(&schema::inspect(path)?) {
-        Ok(faults) => faults.into_iter().next(),
-        Err(StoreError::Corrupt(fault)) => Some(fault),
-        Err(other) => return Err(other),
-    };
-    let path = path.to_owned();
-    fault.map_or(Ok(()), |fault| Err(StoreError::Altered { path, fault }))
+    let found = all(&schema::inspect(path)?)?;
+    match found.into_iter().find(|fault| !fault.is_derived) {
+        Some(fault) => Err(fault.of(path)),
+        None => Ok(()),
+    }
+}
+
+/// What is not as schema.sql has it of the tables that the log gives again; of several the first.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn altered_projection(
+    connection: &Connection,
+    path: &Path,
+) -> Result<Option<StoreError>, StoreError> {
+    let fault = all(connection)?.into_iter().find(|fault| fault.is_derived);
+    Ok(fault.map(|fault| fault.of(path)))
+}
+
+impl Fault {
+    fn of(self, path: &Path) -> StoreError {
+        StoreError::Altered {
+            path: path.to_owned(),
+            fault: self.text,
+        }
+    }
 }
 
 /// What is not as schema.sql has it, one line each.
@@ -39,27 +68,46 @@ pub fn must_be_ours(path: &Path) -> Result<(), StoreError> {
 /// [`StoreError::Corrupt`] where a table of ours is none or another one, so that nothing can be read from it, and where an
 /// object is there twice; else when the file cannot be read.
 pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let line = |fault: Fault| match fault.is_table {
+        true => Err(StoreError::Corrupt(fault.text)),
+        false => Ok(fault.text),
+    };
+    all(connection)?.into_iter().map(line).collect()
+}
+
+fn all(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
     let ours = objects(&schema::in_memory()?)?;
     let found = objects(connection)?;
     let mut faults = Vec::new();
     for (name, definition) in &ours {
-        let fault = match found.get(name) {
+        let what = match found.get(name) {
             Some(same) if same == definition => continue,
-            Some(_) => format!("the {} {} is another than ours", name.0, name.1),
-            None => format!("the {} {} is missing", name.0, name.1),
+            Some((table, _)) if *table == definition.0 => "another than ours",
+            _ => "missing",
         };
-        if name.0 == "table" {
-            return Err(StoreError::Corrupt(fault));
-        }
-        faults.push(fault);
+        let is_derived = PROJECTIONS.contains(&definition.0.as_str());
+        let advice = match &definition.1 {
+            Some(definition) if !is_derived => format!("it has to be: {definition}"),
+            _ => "a daemon that starts on the file makes it again from the log".to_owned(),
+        };
+        faults.push(Fault {
+            text: format!("the {} {} is {what}; {advice}", name.0, name.1),
+            is_table: name.0 == "table",
+            is_derived,
+        });
     }
-    let foreign = found.iter().filter(|(name, _)| !ours.contains_key(*name));
+    let foreign = found
+        .iter()
+        .filter(|(name, (table, _))| ours.get(*name).is_none_or(|ours| ours.0 != *table));
     for ((kind, name), (table, definition)) in foreign {
         // SQLite holds the name against the definition, in any case of letters.
         let is_of_ours = ours
             .keys()
             .any(|(kind, ours)| kind == "table" && ours.eq_ignore_ascii_case(table));
+        // While it is there, ours cannot be made.
+        let has_name_of_ours = ours.keys().any(|(_, ours)| ours.eq_ignore_ascii_case(name));
         let is_passive = match kind.as_str() {
+            _ if has_name_of_ours => false,
             "table" => begins_with(definition, &["CREATE TABLE "]),
             "index" if is_of_ours => false,
             "index" => {
@@ -69,10 +117,14 @@ pub fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
             _ => false,
         };
         if !is_passive {
-            faults.push(format!(
-                "the {kind} {name} on {table} is none of ours; DROP {} takes it out",
-                kind.to_uppercase()
-            ));
+            faults.push(Fault {
+                text: format!(
+                    "the {kind} {name} on {table} is none of ours; DROP {} takes it out",
+                    kind.to_uppercase()
+                ),
+                is_table: false,
+                is_derived: false,
+            });
         }
     }
     Ok(faults)
@@ -239,6 +291,14 @@ mod tests {
                 "trigger log_keeps_its_rows is another",
             ),
             ("DROP INDEX requests_open", "index requests_open is missing"),
+            (
+                "DROP INDEX requests_open; CREATE TABLE theirs (a); CREATE INDEX requests_open ON theirs (a)",
+                "index requests_open on theirs is none of ours",
+            ),
+            (
+                "DROP INDEX requests_open; CREATE TABLE Requests_Open (a)",
+                "table Requests_Open on Requests_Open is none of ours",
+            ),
         ] {
             let faults = faults_after(change).unwrap();
             assert!(

@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use super::maintain::Progress;
+use super::objects;
 use super::project::read_event;
 use super::rows::{int, seq, to_json, uint};
 use super::schema::{self, DirectoryLock, FILE_NAME, Role, connect};
@@ -107,6 +108,7 @@ pub fn prune_file(
     let _lock = DirectoryLock::take(directory)?;
     let path = directory.join(FILE_NAME);
     schema::prepare(&path)?;
+    objects::must_be_ours(&path)?;
     let mut connection = connect(&path, Role::Append)?;
     let mut pruned = Pruned::default();
     let mut from = Seq::START;

@@ -48,6 +48,35 @@ fn a_start_completes_what_was_begun() {
     assert_whole(&mut daemon);
 }
 
+/// A trigger that keeps the log as it is would leave the body, with the list saying that it is gone.
+#[test]
+fn nothing_is_said_to_be_erased_that_a_trigger_keeps() {
+    const KEEP: &str =
+        "CREATE TRIGGER keep BEFORE UPDATE OF payload ON log BEGIN SELECT RAISE(IGNORE); END";
+    let mut daemon = Daemon::start();
+    live(&daemon);
+    let file = daemon.data().join(FILE);
+    let sql = |text: &str| {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.execute_batch(text).unwrap();
+    };
+    sql(KEEP);
+    let run = daemon.place().cli(&["erase", EVE, "--yes"]);
+    run.assert_code(1);
+    daemon.stop();
+    let begun = lines(&daemon);
+    assert_eq!(begun.last().unwrap()["state"], "begun");
+    let arguments = daemon.place().serve_arguments();
+    let all: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    daemon.place().run(&all).assert_code(1);
+    assert_eq!(lines(&daemon), begun);
+    sql("DROP TRIGGER keep");
+    daemon.start_again();
+    assert_eq!(lines(&daemon).last().unwrap()["state"], "done");
+    assert_no_trace(&daemon.data());
+    assert_whole(&mut daemon);
+}
+
 /// A daemon that was killed while it noted the intent: of that line stands a part, and nothing else has happened.
 #[test]
 fn a_line_that_was_torn_while_it_was_written_stands_for_nothing_and_is_told() {
@@ -68,6 +97,7 @@ fn a_line_that_was_torn_while_it_was_written_stands_for_nothing_and_is_told() {
     daemon.start_again();
     let told = daemon.log();
     assert!(told.contains("has to ask again"), "{told}");
+    assert!(std::fs::read(&list).unwrap() == before, "it is cut off");
     assert_eq!(daemon.get(&format!("/v1/customers/{EVE}")).status, 200);
     assert_eq!(daemon.get(&format!("/v1/customers/{CAY}")).status, 404);
     daemon.place().cli(&["erase", EVE, "--yes"]).assert_code(0);
@@ -97,7 +127,6 @@ fn what_was_under_no_customer_stays_erased_when_the_end_was_not_noted() {
     assert_eq!(lines(&daemon)[2]["state"], "done");
     daemon.stop();
     let restore = ["restore", backup.to_str().unwrap(), "--force", "--yes"];
-    assert!(std::fs::read(&list).unwrap() == before, "it is cut off");
     daemon.place().cli(&restore).assert_code(0);
     let file = daemon.data().join(FILE);
     let bytes = std::fs::read(file).unwrap();

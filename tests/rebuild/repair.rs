@@ -167,3 +167,38 @@ fn rebuild_of_a_cut_log_ends() {
         place.cli(&["rebuild", "--diff"]).assert_code(0);
     }
 }
+
+/// What the log gives again stops neither the start nor the intake.
+#[test]
+fn tables_that_are_not_as_we_make_them_are_made_again_by_the_next_start() {
+    let (daemon, last) = stopped();
+    let sound = dump(&daemon.data().join(FILE));
+    for (change, named) in [
+        ("DROP INDEX requests_open", "the index requests_open"),
+        (
+            "ALTER TABLE customers ADD COLUMN more TEXT",
+            "the table customers",
+        ),
+        ("DROP TABLE minutes", "the table minutes"),
+        ("DROP TABLE projection", "the table projection"),
+    ] {
+        let place = copied(&daemon);
+        let file = place.data().join(FILE);
+        let connection = Connection::open(&file).unwrap();
+        connection.execute_batch(change).unwrap();
+        drop(connection);
+        for verb in [&["rebuild"][..], &["rebuild", "--diff"], &["check"]] {
+            let run = place.cli(verb);
+            run.assert_code(1);
+            assert!(run.stderr.contains(named), "{change}: {}", run.stderr);
+            let advice = "a daemon that starts on the file makes it again";
+            assert!(run.stderr.contains(advice), "{change}: {}", run.stderr);
+        }
+        let mut started = Daemon::start_in(place);
+        started.event(last);
+        assert!(started.log().contains(named), "{change}");
+        started.stop();
+        assert_same(&sound, &dump(&file));
+        started.place().cli(&["check"]).assert_code(0);
+    }
+}

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::erased::{ERASED_FILE, Entry, ErasedEvent, ErasedList, HashedId, Stage};
 use super::maintain::{self, Progress};
+use super::objects;
 use super::project::Projector;
 use super::raw::RawFile;
 use super::rows::{int, load_customer, seq};
@@ -225,8 +226,9 @@ pub fn erase_file(
     maintain::sweep(directory);
     let path = directory.join(FILE_NAME);
     schema::prepare(&path)?;
+    objects::must_be_ours(&path)?;
     let raw = RawFile::open(&path)?;
-    maintain::renew_projections(&path)?;
+    maintain::begin_anew(&path)?;
     complete(&path, progress)?;
     catch_up(&path, progress)?;
     let connection = connect(&path, Role::Append)?;
@@ -300,7 +302,7 @@ pub fn reapply_erasures(
         return Ok(0);
     }
     schema::prepare(file)?;
-    maintain::renew_projections(file)?;
+    maintain::begin_anew(file)?;
     apply(file, &list, &entries, progress)
 }
 
@@ -312,13 +314,12 @@ pub fn reapply_erasures(
 pub(super) fn complete(path: &Path, progress: Progress<'_>) -> Result<(), StoreError> {
     let place = path.parent().unwrap_or(Path::new("."));
     let mut list = ErasedList::read(&place.join(ERASED_FILE))?;
+    list.cut()?;
     let pending: Vec<_> = list.pending().cloned().collect();
     if pending.is_empty() {
-    list.cut()?;
         return Ok(());
     }
     log::info!("an erasure was begun and not known to be done: doing it now");
-    maintain::renew_projections(path)?;
     apply(path, &list, &pending, progress)?;
     for entry in pending {
         list.note(Entry {

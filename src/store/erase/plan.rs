@@ -304,9 +304,14 @@ fn erase_event(
     sums.add("disposition", Disposition::Erased.as_str().into(), 1);
     sums.add("event", counted_name(&event), 1);
     let kept = to_json(&Kept::from(event.reading.clone()))?;
-    connection
+    let changed = connection
         .prepare_cached("UPDATE log SET payload = NULL, reading = ?2 WHERE seq = ?1")?
         .execute(params![int(at.0), kept])?;
+    if changed != 1 {
+        return Err(StoreError::Corrupt(format!(
+            "event {at} cannot be taken out of the log"
+        )));
+    }
     connection
         .prepare_cached("DELETE FROM verdicts WHERE seq = ?1")?
         .execute([int(at.0)])?;
