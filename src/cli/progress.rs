@@ -26,6 +26,8 @@ pub(super) enum Counted {
     Structure,
     /// Rows that are held against their indexes.
     Compared,
+    /// Rows that are read.
+    Read,
     /// Bytes that are read for their digest.
     Hashed,
     /// Events that are checked.
@@ -46,6 +48,7 @@ impl From<Step> for Counted {
             Step::Copying => Self::Copied,
             Step::Structure => Self::Structure,
             Step::Comparing => Self::Compared,
+            Step::Reading => Self::Read,
             Step::Hashing => Self::Hashed,
             Step::Checking => Self::Checked,
             Step::Folding => Self::Folded,
@@ -60,6 +63,7 @@ impl Counted {
             Self::Copied => ("bytes", "copied"),
             Self::Structure => ("", "reading the structure of the file"),
             Self::Compared => ("rows", "compared with their indexes"),
+            Self::Read => ("rows", "read"),
             Self::Hashed => ("bytes", "read for the digest"),
             Self::Checked => ("events", "checked"),
             Self::Folded => ("events", "folded"),

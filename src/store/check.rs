@@ -11,13 +11,14 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use super::indexes::indexes;
+use super::maintain::made_by;
 use super::objects;
 use super::project::kept_reading;
 use super::readable::unreadable;
 use super::rows::{seq, uint};
 use super::schema::{self, Role, connect, inspect};
 use super::step::{Step, Steps};
-use crate::domain::{Chain, Digest, Seq, Timestamp};
+use crate::domain::{Chain, Digest, RULES_VERSION, Seq, Timestamp};
 
 /// How many events or rows are looked at between two tellings.
 pub(super) const TELL_EVERY: u64 = 10_000;
@@ -61,12 +62,28 @@ pub fn check_file(
     head: Option<Chain>,
     steps: Steps<'_>,
 ) -> Result<CheckReport, StoreError> {
-    check_whole(path, head, steps).map_err(|error| error.of_file(path))
+    check_whole(path, head, Rows::Read, steps).map_err(|error| error.of_file(path))
+}
+
+/// The same, but for what the rows hold.
+///
+/// # Errors
+/// As [`check_file`].
+pub(super) fn check_without_rows(path: &Path, steps: Steps<'_>) -> Result<CheckReport, StoreError> {
+    check_whole(path, None, Rows::Pass, steps).map_err(|error| error.of_file(path))
+}
+
+/// Whether it is seen to that each row can be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Read,
+    Pass,
 }
 
 fn check_whole(
     path: &Path,
     head: Option<Chain>,
+    rows: Rows,
     steps: Steps<'_>,
 ) -> Result<CheckReport, StoreError> {
     let connection = inspect(path)?;
@@ -75,7 +92,7 @@ fn check_whole(
     let (report, found) = std::thread::scope(|scope| {
         // Ends before the connection above is closed: only that one may clear away what stands beside the file.
         let structure = scope.spawn(|| structure(&connect(path, Role::Read)?));
-        let report = contents(&snapshot, head, steps);
+        let report = contents(&snapshot, head, rows, steps);
         if !structure.is_finished() {
             steps(Step::Structure, 0, 0);
         }
@@ -96,7 +113,7 @@ pub(super) fn check_open(
     let snapshot = connection.unchecked_transaction()?;
     steps(Step::Structure, 0, 0);
     let found = structure(&snapshot)?;
-    Ok(contents(&snapshot, head, steps)?.with(found))
+    Ok(contents(&snapshot, head, Rows::Read, steps)?.with(found))
 }
 
 impl CheckReport {
@@ -110,11 +127,15 @@ impl CheckReport {
 fn contents(
     snapshot: &Connection,
     head: Option<Chain>,
+    rows: Rows,
     steps: Steps<'_>,
 ) -> Result<CheckReport, StoreError> {
     let mut found = objects::faults(snapshot)?;
     found.extend(indexes(snapshot, steps)?);
-    found.extend(unreadable(snapshot)?);
+    // Rows of other rules may say it in other words; the next start makes them again.
+    if rows == Rows::Read && made_by(snapshot)? == Some(RULES_VERSION) {
+        found.extend(unreadable(snapshot, steps)?);
+    }
     Ok(events(snapshot, head, steps)?.with(found))
 }
 

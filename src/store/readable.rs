@@ -6,8 +6,9 @@
 use rusqlite::{Connection, Row};
 
 use super::StoreError;
-use super::check::MAX_FAULTS;
-use super::rows::{self, CUSTOMER_COLUMNS, REQUEST_COLUMNS};
+use super::check::{MAX_FAULTS, TELL_EVERY};
+use super::rows::{self, CUSTOMER_COLUMNS, REQUEST_COLUMNS, uint};
+use super::step::{Step, Steps};
 use crate::domain::view::Before;
 use crate::domain::{Disposition, Evidence, Origin};
 
@@ -45,16 +46,31 @@ fn verdict(row: &Row<'_>) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn unreadable(connection: &Connection) -> Result<Vec<String>, StoreError> {
+pub fn unreadable(connection: &Connection, steps: Steps<'_>) -> Result<Vec<String>, StoreError> {
     let mut faults = Vec::new();
+    let (mut done, mut of) = (0_u64, 0_u64);
+    for (table, ..) in TABLES {
+        // Numbers of rows are given one after the other, and looking at the last costs nothing.
+        let last = format!("SELECT coalesce(max(rowid), 0) FROM {table}");
+        of = of.saturating_add(
+            connection
+                .query_row(&last, [], |row| row.get(0))
+                .map(uint)?,
+        );
+    }
+    steps(Step::Reading, done, of);
     for (table, columns, read) in TABLES {
         let mut statement = connection.prepare(&format!("SELECT {columns} FROM {table}"))?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
+            done += 1;
+            if done.is_multiple_of(TELL_EVERY) {
+                steps(Step::Reading, done.min(of), of);
+            }
             let Err(error) = read(row) else { continue };
             let number: i64 = row.get(0)?;
             faults.push(format!(
-                "row {number} of {table} cannot be read: {error}; `waldo-syncd rebuild` makes it again from the log"
+                "row {number} of {table} cannot be read: {error}; the log gives it again, in a data directory by `waldo-syncd rebuild`"
             ));
             if faults.len() == MAX_FAULTS {
                 return Ok(faults);
@@ -62,4 +78,25 @@ pub fn unreadable(connection: &Connection) -> Result<Vec<String>, StoreError> {
         }
     }
     Ok(faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::in_memory;
+
+    #[test]
+    fn whoever_waits_is_told_how_far_the_reading_is() {
+        let connection = in_memory().unwrap();
+        let rows = "WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 20000) \
+                    INSERT INTO verdicts (seq, disposition, origin, evidence) SELECT seq, 1, 1, 1 FROM n";
+        connection.execute(rows, []).unwrap();
+        let mut told = Vec::new();
+        let found = unreadable(&connection, &mut |step, done, of| {
+            told.push((step, done, of))
+        });
+        assert_eq!(found.unwrap(), [""; 0]);
+        let expected = [0, 10_000, 20_000].map(|done| (Step::Reading, done, 20_000));
+        assert_eq!(told, expected);
+    }
 }

@@ -13,6 +13,8 @@ pub enum Step {
     Structure,
     /// Rows are held against the entries of their indexes.
     Comparing,
+    /// Rows are read as what they are.
+    Reading,
     /// Events are checked.
     Checking,
     /// Bytes are read for their digest.
