@@ -7,10 +7,12 @@ use crate::common::Daemon;
 use crate::common::bodies::*;
 
 /// What a text may have become: cut off, in part overwritten as a lost sector is, another one altogether.
-const DAMAGED: [&str; 3] = [
+const DAMAGED: [&str; 5] = [
     "substr(coalesce(%, '[]'), 1, 1)",
     "'{' || char(0, 0) || '}'",
     "'none'",
+    "'{garbage}'",
+    "'[,]'",
 ];
 
 #[test]
