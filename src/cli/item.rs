@@ -91,8 +91,8 @@ impl Item {
 
     fn items<T>(&self, name: &str, form: fn(Json<'_>) -> T) -> Vec<T> {
         self.member(name, |value| {
-            let items = value.items().unwrap_or_default();
-            items.into_iter().map(form).collect()
+            let items = value.items().into_iter().flatten();
+            items.map(form).collect()
         })
         .unwrap_or_default()
     }

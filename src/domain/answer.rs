@@ -104,7 +104,7 @@ impl Call {
 /// # Errors
 /// When the answer is no JSON object, or a list of other than one customer.
 pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, NoOutcome> {
-    let parts = Parts::from(answer);
+    let parts = Parts::try_from(answer).map_err(NoOutcome::NoObject)?;
     let answer = only_customer(parts.value())?;
     let members = object(answer)?;
     let mut kept = Map::new();
@@ -173,12 +173,13 @@ pub fn outcome(call: Call, answer: &RawValue, beside: Beside) -> Result<String, 
 
 /// The customer of Get Customer's list, or the answer as it is.
 fn only_customer(answer: Json<'_>) -> Result<Json<'_>, NoOutcome> {
-    let Some(customers) = object(answer)?.get("customers").and_then(Json::items) else {
+    let Some(mut customers) = object(answer)?.get("customers").and_then(Json::items) else {
         return Ok(answer);
     };
-    match customers.as_slice() {
-        [only] => Ok(*only),
-        several => Err(NoOutcome::NotOne(several.len())),
+    let count = customers.clone().count();
+    match customers.next() {
+        Some(only) if count == 1 => Ok(only),
+        _ => Err(NoOutcome::NotOne(count)),
     }
 }
 
@@ -213,12 +214,7 @@ fn warning_tags(value: Json<'_>) -> Option<Value> {
         Some(Value::Object(tag))
     };
     if let Some(items) = value.items() {
-        return Some(
-            items
-                .into_iter()
-                .filter_map(|item| tag(None, item))
-                .collect(),
-        );
+        return Some(items.filter_map(|item| tag(None, item)).collect());
     }
     let object = value.members()?;
     Some(

@@ -2,12 +2,13 @@
 //!
 //! A text is checked once, by serde_json and without recursion, and what was checked is taken apart in one further pass.
 //! So a body of a million brackets costs time in proportion to its length, and no stack. What is noted takes most memory
-//! for `[1,1,…]`: 16 times the text's.
+//! for `[1,1,…]`: six times the text's, and while its list grows at most as much again that nothing was written to yet.
+//! What is made of the parts that somebody asks for comes on top.
 
 mod parts;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::iter;
 
 use serde_json::value::RawValue;
@@ -16,64 +17,86 @@ use parts::{Part, parts};
 
 /// A JSON text taken apart as deep as anybody asks: the objects and arrays below show no parts of their own.
 #[derive(Debug)]
-pub struct Parts<'a>(Vec<Part<'a>>);
+pub struct Parts<'a> {
+    text: &'a str,
+    parts: Vec<Part>,
+}
 
 /// A value in a text that is known to be JSON, without space around it.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a> {
-    part: &'a Part<'a>,
-    inner: &'a [Part<'a>],
+    whole: &'a str,
+    part: Part,
+    inner: &'a [Part],
 }
 
 /// The members of a JSON object in the order they came. Of a repeated key the last counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Members<'a>(&'a [Part<'a>]);
+pub struct Members<'a> {
+    whole: &'a str,
+    parts: &'a [Part],
+}
+
+/// The items of a JSON array.
+#[derive(Clone, Debug)]
+pub struct Items<'a> {
+    whole: &'a str,
+    rest: &'a [Part],
+}
 
 impl<'a> Parts<'a> {
     /// Takes a text apart.
     ///
     /// # Errors
-    /// When it is no JSON: what is wrong with it and where, without quoting it (a syntax error names a place).
+    /// When it is no JSON: what is wrong with it and where, without quoting it (a syntax error names a place). When it is
+    /// longer than 4 GiB.
     pub fn of(text: &'a str) -> Result<Self, String> {
-        serde_json::from_str::<&RawValue>(text)
-            .map(Self::from)
-            .map_err(|error| error.to_string())
+        let value: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        value.try_into()
     }
 
     /// The value that the text is.
     #[must_use]
     pub fn value(&self) -> Json<'_> {
-        // Nothing at all is no JSON.
-        const NULL: Json<'_> = Json {
-            part: &Part::NULL,
-            inner: &[],
+        let mut values = Items {
+            whole: self.text,
+            rest: &self.parts,
         };
-        last(&self.0).map_or(NULL, |(value, _)| value)
+        // Nothing at all is no JSON.
+        values.next().unwrap_or(Json {
+            whole: "null",
+            part: Part::NULL,
+            inner: &[],
+        })
     }
 }
 
-impl<'a> From<&'a RawValue> for Parts<'a> {
-    fn from(value: &'a RawValue) -> Self {
-        Self(parts(value.get()))
+impl<'a> TryFrom<&'a RawValue> for Parts<'a> {
+    type Error = String;
+
+    fn try_from(value: &'a RawValue) -> Result<Self, String> {
+        let text = value.get();
+        let parts = parts(text)?;
+        Ok(Self { text, parts })
     }
 }
 
 impl<'a> Json<'a> {
     /// The value as it is written.
     #[must_use]
-    pub const fn text(self) -> &'a str {
-        self.part.text
+    pub fn text(self) -> &'a str {
+        self.part.text(self.whole)
     }
 
     /// The JSON type of the value, with its article, for messages.
     #[must_use]
     pub fn type_name(self) -> &'static str {
-        match self.text().as_bytes().first() {
-            Some(b'{') => "an object",
-            Some(b'[') => "an array",
-            Some(b'"') => "a string",
-            Some(b't' | b'f') => "a boolean",
-            Some(b'n') => "null",
+        match self.part.sign(self.whole) {
+            b'{' => "an object",
+            b'[' => "an array",
+            b'"' => "a string",
+            b't' | b'f' => "a boolean",
+            b'n' => "null",
             _ => "a number",
         }
     }
@@ -81,27 +104,42 @@ impl<'a> Json<'a> {
     /// The members of an object; `None` for other types.
     #[must_use]
     pub fn members(self) -> Option<Members<'a>> {
-        let is_object = self.text().starts_with('{');
-        is_object.then_some(Members(self.inner))
+        let is_object = self.part.sign(self.whole) == b'{';
+        is_object.then_some(Members {
+            whole: self.whole,
+            parts: self.inner,
+        })
     }
 
     /// The items of an array; `None` for other types.
     #[must_use]
-    pub fn items(self) -> Option<Vec<Self>> {
-        let mut rest = self.text().starts_with('[').then_some(self.inner)?;
-        let mut items = Vec::new();
-        while let Some((item, before)) = last(rest) {
-            items.push(item);
-            rest = before;
-        }
-        items.reverse();
-        Some(items)
+    pub fn items(self) -> Option<Items<'a>> {
+        let is_array = self.part.sign(self.whole) == b'[';
+        is_array.then_some(Items {
+            whole: self.whole,
+            rest: self.inner,
+        })
     }
 
     /// The text of a string; `None` for other types and for escapes that stand for no character.
     #[must_use]
     pub fn string(self) -> Option<Cow<'a, str>> {
-        self.part.string()
+        self.part.string(self.whole)
+    }
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Json<'a>;
+
+    fn next(&mut self) -> Option<Json<'a>> {
+        let (part, behind) = self.rest.split_first()?;
+        let (inner, rest) = behind.split_at_checked(part.inner())?;
+        self.rest = rest;
+        Some(Json {
+            whole: self.whole,
+            part: *part,
+            inner,
+        })
     }
 }
 
@@ -109,34 +147,44 @@ impl<'a> Members<'a> {
     /// The value of a member; the last one where the key is repeated. A JSON null is as good as absent.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Json<'a>> {
-        let (_, value) = self.backwards().find(|(key, _)| key.is_named(name))?;
-        (value.text() != "null").then_some(value)
+        let mut found = None;
+        let mut rest = self.parts;
+        while let [key, value, behind @ ..] = rest {
+            let (inner, others) = behind.split_at_checked(value.inner())?;
+            if key.is_named(name, self.whole) {
+                found = Some((value, inner));
+            }
+            rest = others;
+        }
+        let (part, inner) = found?;
+        let is_null = part.sign(self.whole) == b'n';
+        (!is_null).then_some(Json {
+            whole: self.whole,
+            part: *part,
+            inner,
+        })
     }
 
     /// All members in order, a repeated key once, at its last place.
     pub fn iter(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
-        let mut seen = BTreeSet::new();
-        let all = self.backwards().map(|(key, value)| (key.key(), value));
-        let last: Vec<_> = all.filter(|(key, _)| seen.insert(key.clone())).collect();
-        last.into_iter().rev()
+        let keyed = move |(key, value): (Part, _)| (key.key(self.whole), value);
+        let all = move || self.all().map(keyed).enumerate();
+        let mut last = BTreeMap::new();
+        for (place, (key, _)) in all() {
+            last.insert(key, place);
+        }
+        all()
+            .filter(move |(place, (key, _))| last.get(key) == Some(place))
+            .map(|(_, member)| member)
     }
 
-    fn backwards(self) -> impl Iterator<Item = (&'a Part<'a>, Json<'a>)> {
-        let mut rest = self.0;
-        iter::from_fn(move || {
-            let (value, before) = last(rest)?;
-            let (key, before) = before.split_last()?;
-            rest = before;
-            Some((key, value))
-        })
+    fn all(self) -> impl Iterator<Item = (Part, Json<'a>)> {
+        let mut values = Items {
+            whole: self.whole,
+            rest: self.parts,
+        };
+        iter::from_fn(move || Some((values.next()?.part, values.next()?)))
     }
-}
-
-/// The last value of several, and those before it.
-fn last<'a>(parts: &'a [Part<'a>]) -> Option<(Json<'a>, &'a [Part<'a>])> {
-    let (part, before) = parts.split_last()?;
-    let (before, inner) = before.split_at_checked(before.len().checked_sub(part.inner)?)?;
-    Some((Json { part, inner }, before))
 }
 
 #[cfg(test)]
@@ -244,7 +292,7 @@ mod tests {
                 ]
             );
             let items = members.get("a").unwrap().items().unwrap();
-            let items: Vec<_> = items.iter().map(|item| item.text()).collect();
+            let items: Vec<_> = items.map(Json::text).collect();
             assert_eq!(items, ["1", "\"]}\\\"\"", "{\"b\":[]}"]);
             assert!(members.get("c\u{64}").unwrap().members().is_some());
             assert!(members.get("e").unwrap().items().is_none());
@@ -258,7 +306,7 @@ mod tests {
             return members.iter().map(member).collect();
         }
         if let Some(items) = json.items() {
-            return items.into_iter().map(whole).collect();
+            return items.map(whole).collect();
         }
         json.string().map_or_else(
             || serde_json::from_str(json.text()).unwrap(),

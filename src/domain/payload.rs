@@ -179,6 +179,10 @@ impl From<Kept> for Result<Reading, Unreadable> {
 /// The longest `context` an app may leave with a request, in bytes.
 pub const MAX_CONTEXT_BYTES: usize = 4096;
 
+/// Problems that are told of a body before what is wrong with further tags is only counted: each takes many times the
+/// memory of the tag it is about. What is wrong with other fields is always told.
+const MAX_PROBLEMS: usize = 100;
+
 /// The text of a body that can be embedded into JSON as it is: without a byte order mark.
 ///
 /// # Errors
@@ -266,6 +270,8 @@ impl Reading {
 #[derive(Default)]
 struct Reader {
     problems: Vec<String>,
+    /// What was wrong with tags beyond [`MAX_PROBLEMS`].
+    untold: usize,
 }
 
 impl Reader {
@@ -282,18 +288,14 @@ impl Reader {
 
     fn text_at(&mut self, members: Members<'_>, name: &str, path: &str) -> Option<String> {
         let value = members.get(name)?;
-        if value.type_name() != "a string" {
-            self.expected(path, "a string", value);
-            return None;
-        }
         match value.string() {
-            Some(text) => Some(text.into_owned()).filter(|text| !text.is_empty()),
-            None => {
-                self.problems
-                    .push(format!("{path}: an escape stands for no character"));
-                None
-            }
+            Some(text) => return Some(text.into_owned()).filter(|text| !text.is_empty()),
+            None if value.type_name() == "a string" => self
+                .problems
+                .push(format!("{path}: an escape stands for no character")),
+            None => self.expected(path, "a string", value),
         }
+        None
     }
 
     fn boolean(&mut self, members: Members<'_>, name: &str) -> Option<bool> {
@@ -382,27 +384,34 @@ impl Reader {
     /// The tags, which one page shows as an array and another as an object keyed by tag.
     fn warning_tags(&mut self, validation: Members<'_>) -> Option<Arc<[WarningTag]>> {
         let value = validation.get("warningTags")?;
-        if let Some(items) = value.items() {
-            return Some(
-                items
-                    .into_iter()
-                    .filter_map(|item| self.warning_tag(item, None))
-                    .collect(),
-            );
+        let tags = if let Some(items) = value.items() {
+            items
+                .filter_map(|item| self.warning_tag(item, None))
+                .collect()
+        } else if let Some(object) = value.members() {
+            object
+                .iter()
+                .filter_map(|(key, item)| self.warning_tag(item, Some(&key)))
+                .collect()
+        } else {
+            self.expected("validation.warningTags", "an array or an object", value);
+            return None;
+        };
+        if self.untold > 0 {
+            self.problems
+                .push(format!("validation.warningTags[]: {} more", self.untold));
         }
-        if let Some(object) = value.members() {
-            return Some(
-                object
-                    .iter()
-                    .filter_map(|(key, item)| self.warning_tag(item, Some(&key)))
-                    .collect(),
-            );
-        }
-        self.expected("validation.warningTags", "an array or an object", value);
-        None
+        Some(tags)
     }
 
     fn warning_tag(&mut self, value: Json<'_>, key: Option<&str>) -> Option<WarningTag> {
+        let tag = self.whole_tag(value, key);
+        self.untold += self.problems.len().saturating_sub(MAX_PROBLEMS);
+        self.problems.truncate(MAX_PROBLEMS);
+        tag
+    }
+
+    fn whole_tag(&mut self, value: Json<'_>, key: Option<&str>) -> Option<WarningTag> {
         const PATH: &str = "validation.warningTags[]";
         let Some(object) = value.members() else {
             self.expected(PATH, "objects", value);
@@ -457,11 +466,11 @@ impl Reader {
             let expects = members
                 .get("expects")
                 .and_then(Json::items)
-                .unwrap_or_default();
+                .into_iter()
+                .flatten();
             reading.registration = Some(Registration {
                 operation: operation.parse().unwrap_or(Operation::Other),
                 expects: expects
-                    .into_iter()
                     .filter_map(Json::string)
                     .map(|text| evaluation_type(text.into_owned()))
                     .collect(),
@@ -591,6 +600,35 @@ mod tests {
         );
         assert_eq!(array.validation, object.validation);
         assert_eq!(array.validation.warning_tags.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn of_many_wrong_tags_the_first_are_told_and_the_others_counted() {
+        let told = |wrong: usize| {
+            let tags = vec!["1"; wrong].join(",");
+            let body = format!(
+                r#"{{"uri":1,"validation":{{"warnings":"1","warningTags":[{tags},{{"tag":"a"}}]}},"flag":1}}"#
+            );
+            let reading = webhook(&body);
+            assert_eq!(reading.validation.warning_tags.unwrap().len(), 1);
+            reading.problems
+        };
+        let beside = 2;
+        let all = told(MAX_PROBLEMS - beside);
+        assert_eq!(all.len(), MAX_PROBLEMS + 1);
+        assert_eq!(
+            all[MAX_PROBLEMS],
+            "flag: expected a boolean, found a number"
+        );
+        let some = told(10_000);
+        assert_eq!(some[..MAX_PROBLEMS], all[..MAX_PROBLEMS]);
+        assert_eq!(
+            some[MAX_PROBLEMS..],
+            [
+                "validation.warningTags[]: 9902 more",
+                "flag: expected a boolean, found a number"
+            ]
+        );
     }
 
     #[test]
