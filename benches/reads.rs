@@ -1,5 +1,6 @@
 //! What reading costs with many events in the file: one customer, request or event by its id, beside the same door
-//! answering customers from a map in memory; the feed in pages; how soon those who wait are woken; the start; `check`.
+//! answering customers from a map in memory; the feed in pages; how soon those who wait are woken; the start; `check`; and
+//! what taking webhooks then costs.
 //! All in one run and in alternating rounds. The figures are medians of the rounds. docs/PERFORMANCE.md says what they
 //! mean.
 
@@ -24,6 +25,8 @@ mod servers;
 mod starts;
 #[path = "reads/wakes.rs"]
 mod wakes;
+#[path = "reads/writes.rs"]
+mod writes;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -93,12 +96,13 @@ fn bench(wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     common::within(form.limit, || {
         let folder = common::folder()?;
         let full = full::folder_with(form.events, folder.path())?;
-        let parts: [(&str, &dyn Fn() -> Result<()>); 5] = [
+        let parts: [(&str, &dyn Fn() -> Result<()>); 6] = [
             ("points", &|| points::measure(&form, &full, folder.path())),
             ("feed", &|| feed::measure(&form, &full)),
             ("wakes", &|| wakes::measure(&form, &full)),
             ("starts", &|| starts::measure(&form, &full, folder.path())),
             ("check", &|| starts::check(&full)),
+            ("writes", &|| writes::measure(&form, &full, folder.path())),
         ];
         for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
             measure()?;

@@ -113,16 +113,26 @@ pub struct Crowd {
 impl Crowd {
     /// The same customers and the same order for the same number.
     pub fn from(customers: usize) -> Self {
+        Self::new("", customers, 0, fastrand::Rng::with_seed(7))
+    }
+
+    /// Requests to `path` about those customers, of later runs, drawn by chance.
+    pub fn later(path: &str, customers: usize) -> Self {
+        let runs = fastrand::u32(1 << 10..1 << 20);
+        Self::new(path, customers, 2 * runs, fastrand::Rng::new())
+    }
+
+    fn new(path: &str, customers: usize, turn: u32, chance: fastrand::Rng) -> Self {
         Self {
-            initiated: Template::new("", INITIATED),
-            completed: Template::new("", COMPLETED),
-            turns: vec![0; customers.max(1)],
-            chance: fastrand::Rng::with_seed(7),
+            initiated: Template::new(path, INITIATED),
+            completed: Template::new(path, COMPLETED),
+            turns: vec![turn; customers.max(1)],
+            chance,
         }
     }
 
-    /// The next body.
-    pub fn next_body(&mut self) -> &[u8] {
+    /// The next one: a body, or a whole request where there is a path.
+    pub fn next(&mut self) -> &[u8] {
         let customer = self.chance.usize(..self.turns.len());
         let turn = self.turns.get(customer).copied().unwrap_or_default();
         if let Some(turns) = self.turns.get_mut(customer) {

@@ -17,7 +17,7 @@ use super::{Result, tell};
 /// Events of one transaction.
 const AT_ONCE: u64 = 50_000;
 /// Customers are fewer than events by this.
-const EVENTS_OF_ONE: u64 = 10;
+pub const EVENTS_OF_ONE: u64 = 10;
 /// For all rows.
 const FOLDED_WITHIN: Duration = Duration::from_secs(3600);
 
@@ -75,7 +75,7 @@ fn write(file: &Path, events: u64) -> Result<()> {
              VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6)",
         )?;
         for _ in 0..AT_ONCE.min(events - seq.0) {
-            let body = source.next_body();
+            let body = source.next();
             let digest = Digest::of(body);
             let now: Timestamp = waldo_syncd::clock::now();
             seq = seq.next();

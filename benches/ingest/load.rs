@@ -142,6 +142,16 @@ async fn send_on(
 
 /// Sends at a steady rate; latency counts from when a delivery was due, so that a stall is felt by all it held up.
 pub fn open(address: SocketAddr, path: &str, rate: f64, time: Duration) -> Result<Load> {
+    open_loop(address, rate, time, || Sender::new(path))
+}
+
+/// The same with any requests.
+pub fn open_loop<R: Requests>(
+    address: SocketAddr,
+    rate: f64,
+    time: Duration,
+    requests: impl Fn() -> R,
+) -> Result<Load> {
     let start = Instant::now() + Duration::from_millis(20);
     let (free, taken) = mpsc::channel::<Result<usize>>();
     let mut senders = Vec::new();
@@ -156,7 +166,7 @@ pub fn open(address: SocketAddr, path: &str, rate: f64, time: Duration) -> Resul
             let (stream, due, free) = reader;
             read_on(stream, &due, start, index, &free)
         }));
-        senders.push((stream, due, Sender::new(path)));
+        senders.push((stream, due, requests()));
         free.send(Ok(index))?;
     }
     let gap = Duration::from_secs_f64(1.0 / rate);

@@ -99,7 +99,8 @@ pub fn measure(form: &Form, full: &Path, folder: &Path) -> Result<()> {
     daemon.stop()
 }
 
-fn caught_up(daemon: &Server) -> Result<()> {
+/// Waits until the rows are where the log is.
+pub fn caught_up(daemon: &Server) -> Result<()> {
     let no_lag = || Ok((daemon.lag()? == 0).then_some(()));
     crate::common::poll("the rows to catch up", CAUGHT_UP_WITHIN, no_lag)
 }
