@@ -53,7 +53,7 @@ pub struct CheckReport {
 pub const MAX_FAULTS: usize = 100;
 
 /// Checks a file: SQLite's own structure, and that no event was altered, removed or inserted. Works beside a daemon, and
-/// on two threads.
+/// on three threads.
 ///
 /// # Errors
 /// When the file cannot be opened or read, or is not ours.
@@ -89,17 +89,26 @@ fn check_whole(
     let connection = inspect(path)?;
     schema::recognise(&connection, path)?;
     let snapshot = connection.unchecked_transaction()?;
-    let (report, found) = std::thread::scope(|scope| {
-        // Ends before the connection above is closed: only that one may clear away what stands beside the file.
+    let (report, structure, unread) = std::thread::scope(|scope| {
+        // Both end before the connection above is closed: only that one may clear away what stands beside the file.
         let structure = scope.spawn(|| structure(&connect(path, Role::Read)?));
-        let report = contents(&snapshot, head, rows, steps);
+        let unread = scope.spawn(|| match rows {
+            Rows::Read => unreadable_rows(&connect(path, Role::Read)?, &mut |_, _, _| {}),
+            Rows::Pass => Ok(Vec::new()),
+        });
+        let report = contents(&snapshot, head, steps);
+        if !unread.is_finished() {
+            steps(Step::Reading, 0, 0);
+        }
+        let unread = unread.join();
         if !structure.is_finished() {
             steps(Step::Structure, 0, 0);
         }
-        (report, structure.join())
+        (report, structure.join(), unread)
     });
     let fault = |_| StoreError::Unavailable("the check ended by a fault".to_owned());
-    Ok(report?.with(found.map_err(fault)??))
+    let (structure, unread) = (structure.map_err(fault)?, unread.map_err(fault)?);
+    Ok(report?.with(unread?).with(structure?))
 }
 
 /// The same on one connection that may be ended from outside.
@@ -113,7 +122,16 @@ pub(super) fn check_open(
     let snapshot = connection.unchecked_transaction()?;
     steps(Step::Structure, 0, 0);
     let found = structure(&snapshot)?;
-    Ok(contents(&snapshot, head, Rows::Read, steps)?.with(found))
+    let unread = unreadable_rows(&snapshot, steps)?;
+    Ok(contents(&snapshot, head, steps)?.with(unread).with(found))
+}
+
+/// The rows that cannot be read. Rows of other rules may say it in other words; the next start makes them again.
+fn unreadable_rows(connection: &Connection, steps: Steps<'_>) -> Result<Vec<String>, StoreError> {
+    match made_by(connection)? {
+        Some(RULES_VERSION) => unreadable(connection, steps),
+        _ => Ok(Vec::new()),
+    }
 }
 
 impl CheckReport {
@@ -127,15 +145,10 @@ impl CheckReport {
 fn contents(
     snapshot: &Connection,
     head: Option<Chain>,
-    rows: Rows,
     steps: Steps<'_>,
 ) -> Result<CheckReport, StoreError> {
     let mut found = objects::faults(snapshot)?;
     found.extend(indexes(snapshot, steps)?);
-    // Rows of other rules may say it in other words; the next start makes them again.
-    if rows == Rows::Read && made_by(snapshot)? == Some(RULES_VERSION) {
-        found.extend(unreadable(snapshot, steps)?);
-    }
     Ok(events(snapshot, head, steps)?.with(found))
 }
 

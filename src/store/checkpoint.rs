@@ -26,8 +26,9 @@ use super::disk::Disk;
 use super::raw::RawFile;
 use super::schema::{BUSY_TIMEOUT, Role, connect};
 
-/// What the WAL grows by, in pages of 4 KiB, before the thread moves it again.
-const MOVE_PAGES: i32 = 1000;
+/// What the WAL grows by, in pages of 4 KiB, before the thread moves it again: little, for a commit that comes while the file
+/// is synced waits until the disk has written all of it.
+const MOVE_PAGES: i32 = 250;
 /// The length from which the writer moves the rest itself.
 const RESET_PAGES: i32 = 4000;
 /// What the WAL may grow by when somebody reads on in it.
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!(checkpointer.reset_at, RESET_PAGES, "the thread goes first");
         let long = loop {
             let length = commit(&checkpointer, &mut disk, 1);
-            assert!(length < asked + MOVE_PAGES, "the thread does not end");
+            assert!(length < asked + GROW_PAGES, "the thread does not end");
             checkpointer.move_when_due(&mut disk).unwrap();
             if checkpointer.reset_at != RESET_PAGES {
                 break length;
