@@ -62,10 +62,8 @@ pub fn rebuild_file(
     let path = directory.join(FILE_NAME);
     let open = inspect(&path)?;
     schema::recognise(&open, &path)?;
-    if !only_tell {
-        objects::must_be_ours(&path)?;
-    }
-    if let Some(fault) = objects::altered_projection(&open, &path)? {
+    let altered = objects::look(&open, &path)?;
+    if let Some(fault) = altered.refused.filter(|_| !only_tell).or(altered.derived) {
         return Err(fault);
     }
     fold_again(&path, only_tell, progress).map_err(|error| error.of_file(&path))
@@ -82,10 +80,14 @@ pub(super) fn made_by(connection: &Connection) -> Result<Option<i64>, StoreError
 /// from starting.
 ///
 /// # Errors
-/// When the file cannot be read or written.
+/// As [`objects::must_be_ours`], before anything is done; when the file cannot be read or written.
 pub(super) fn begin_anew(path: &Path) -> Result<(), StoreError> {
     let mut connection = connect(path, Role::Append)?;
-    if let Some(fault) = objects::altered_projection(&connection, path)? {
+    let altered = objects::look(&connection, path)?;
+    if let Some(fault) = altered.refused {
+        return Err(fault);
+    }
+    if let Some(fault) = altered.derived {
         log::warn!("{fault}; all tables are made again, webhooks are taken meanwhile");
     } else {
         let made_by = made_by(&connection)?.unwrap_or_default();

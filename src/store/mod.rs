@@ -180,7 +180,6 @@ impl Store {
             log::warn!("{warning}");
         }
         schema::prepare(&path)
-            .and_then(|()| objects::must_be_ours(&path))
             .and_then(|()| maintain::begin_anew(&path))
             .and_then(|()| erase::complete(&path, &mut |_, _| {}))
             .map_err(|error| error.of_file(&path))?;

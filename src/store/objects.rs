@@ -34,23 +34,31 @@ struct Fault {
 /// # Errors
 /// [`StoreError::Altered`]; else when the file cannot be read.
 pub fn must_be_ours(path: &Path) -> Result<(), StoreError> {
-    let found = all(&schema::inspect(path)?)?;
-    match found.into_iter().find(|fault| !fault.is_derived) {
-        Some(fault) => Err(fault.of(path)),
-        None => Ok(()),
-    }
+    look(&schema::inspect(path)?, path)?
+        .refused
+        .map_or(Ok(()), Err)
 }
 
-/// What is not as schema.sql has it of the tables that the log gives again; of several the first.
+/// What is not as schema.sql has it, of several the first.
+pub struct Alterations {
+    /// Something of others that could act, or that the log is another: nothing is to be done with the file.
+    pub refused: Option<StoreError>,
+    /// Something of the tables that the log gives again.
+    pub derived: Option<StoreError>,
+}
+
+/// Looks at the schema of an open file once.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn altered_projection(
-    connection: &Connection,
-    path: &Path,
-) -> Result<Option<StoreError>, StoreError> {
-    let fault = all(connection)?.into_iter().find(|fault| fault.is_derived);
-    Ok(fault.map(|fault| fault.of(path)))
+pub fn look(connection: &Connection, path: &Path) -> Result<Alterations, StoreError> {
+    let found = all(connection)?.into_iter();
+    let (derived, refused): (Vec<_>, Vec<_>) = found.partition(|fault| fault.is_derived);
+    let first = |faults: Vec<Fault>| Some(faults.into_iter().next()?.of(path));
+    Ok(Alterations {
+        refused: first(refused),
+        derived: first(derived),
+    })
 }
 
 impl Fault {

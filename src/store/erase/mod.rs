@@ -22,7 +22,6 @@ use tokio::sync::oneshot;
 
 use super::erased::{ERASED_FILE, Entry, ErasedEvent, ErasedList, HashedId, Stage};
 use super::maintain::{self, Progress};
-use super::objects;
 use super::project::Projector;
 use super::raw::RawFile;
 use super::rows::{int, load_customer, seq};
@@ -226,7 +225,6 @@ pub fn erase_file(
     maintain::sweep(directory);
     let path = directory.join(FILE_NAME);
     schema::prepare(&path)?;
-    objects::must_be_ours(&path)?;
     let raw = RawFile::open(&path)?;
     maintain::begin_anew(&path)?;
     complete(&path, progress)?;
