@@ -113,7 +113,7 @@ class Ledger:
         sample = random.sample(sorted(missing), min(SAMPLES, len(missing)))
         requests = set(self.requests)
         client = daemon.query()
-        end = client.call("GET", "/v1/stats").json()["durableSeq"]
+        end = shown(client, "/v1/stats").json()["durableSeq"]
         lost = sum(seq > end for seq in self.events)
         if lost:
             raise Breach(f"the log ends at {end}, {lost} of {len(self.events)} events were acknowledged behind that")
@@ -121,10 +121,7 @@ class Ledger:
         wait = f"&minSeq={end}"
         last = after
         while True:
-            answer = client.call("GET", f"/v1/events?limit={PAGE}&after={after}{wait}")
-            if answer.status != 200:
-                raise Breach(f"the feed answers {answer}")
-            page = answer.json()
+            page = shown(client, f"/v1/events?limit={PAGE}&after={after}{wait}").json()
             for event in page["items"]:
                 seq = event["seq"]
                 if seq <= last:
@@ -144,12 +141,21 @@ class Ledger:
             raise Breach(f"{len(missing)} of {len(self.events)} acknowledged events are lost, "
                          f"the first is {min(missing)}; the log ends at {last}")
         for seq in sample:
-            answer = client.call("GET", f"/v1/events/{seq}/payload")
-            if self.pruned and answer.status == 404:
-                continue
-            if answer.status != 200 or answer.body != self.events[seq]:
+            answer = shown(client, f"/v1/events/{seq}/payload", but=404 if self.pruned else None)
+            if answer.status == 200 and answer.body != self.events[seq]:
                 raise Breach(f"the payload of {seq} is not what was sent: {answer}")
         self.seen_to = last
+
+
+def shown(client, target, but=None):
+    """The answer to a question that has one, or the one other answer that will do."""
+    try:
+        answer = client.call("GET", target)
+    except NO_ANSWER as silence:
+        raise Breach(f"{target} is not answered: {silence!r}") from silence
+    if answer.status not in (200, but):
+        raise Breach(f"{target} is answered {answer}")
+    return answer
 
 
 class Load:

@@ -10,7 +10,7 @@ import time
 from disk import Disk, ThinDisk, UnorderedDisk, strace
 from errors import back_again
 from ledger import Ledger, under_load
-from rig import Breach, Daemon, Place, until
+from rig import Breach, Daemon, NotStarted, Place, until
 from upkeep import back_up, erase
 
 MEGABYTES = 48
@@ -88,7 +88,12 @@ def lose_writes(daemon, ledger, disk):
 
 
 def with_power_again(place, ledger):
-    with Daemon(place) as daemon:
+    try:
+        daemon = Daemon(place)
+    except NotStarted as death:
+        last_words = str(death).splitlines()[-1]
+        raise Breach(f"no start after the power came back: {last_words}") from death
+    with daemon:
         ledger.verify(daemon)
         if not ledger.post(daemon.ingest()):
             raise Breach("no delivery was taken after the power came back")
