@@ -11,6 +11,10 @@
 //! A checkpoint first syncs the WAL, which may hold commits of the projector that no sync has covered yet. If that fails
 //! their pages may be gone from the cache unwritten, and nothing may be appended behind them: the thread says so, and the
 //! writer treats it like a failed commit.
+//!
+//! What was moved and not synced counts as moved all the same, for SQLite notes that without waiting. If the sync of the file
+//! then fails, its pages may be gone too, and the next sync knows nothing of it (fsync(2) tells each error once). So after any
+//! failure all of the WAL is moved again: [`move_again`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use rusqlite::Connection;
 use super::StoreError;
 use super::disk::Disk;
 use super::raw::RawFile;
-use super::schema::{BUSY_TIMEOUT, Role, connect};
+use super::schema::{BUSY_TIMEOUT, Role, connect, set_clears_away};
 
 /// What the WAL grows by, in pages of 4 KiB, before the thread moves it again: little, for a commit that comes while the file
 /// is synced waits until the disk has written all of it.
@@ -179,9 +183,37 @@ impl Drop for Checkpointer {
 fn passive(connection: &mut Option<Connection>, path: &std::path::Path) -> Result<(), StoreError> {
     let connection = match connection {
         Some(open) => open,
-        none => none.insert(connect(path, Role::Project)?),
+        none => {
+            let new = connect(path, Role::Project)?;
+            set_clears_away(&new, false)?;
+            none.insert(new)
+        }
     };
     run(connection, "PASSIVE").map(|_| ())
+}
+
+/// Has all of the WAL count as not moved, for what was moved may have been lost since.
+///
+/// # Errors
+/// When that cannot be had, [`StoreError::Unavailable`] when another program moves the WAL meanwhile.
+pub fn move_again(connection: &Connection, raw: &RawFile) -> Result<(), StoreError> {
+    if moved(connection)? == 0 {
+        return Ok(());
+    }
+    raw.spoil_index()?;
+    // This makes it again, and waits for whoever is at that already.
+    connection.query_row("SELECT count(*) FROM projection", [], |_| Ok(()))?;
+    if moved(connection)? == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable(
+        "what was moved into the file may be lost, and the WAL is not read anew".to_owned(),
+    ))
+}
+
+/// How many pages of the WAL count as moved; negative when that is not known.
+fn moved(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(2))?)
 }
 
 /// Empties the WAL into the file and cuts it to nothing; waits for readers as long as the busy timeout allows.
@@ -215,7 +247,7 @@ fn run(connection: &Connection, mode: &str) -> Result<Outcome, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::schema::{FILE_NAME, prepare};
+    use crate::store::schema::{FILE_NAME, prepare, wal_path};
 
     /// Commits a body of so many pages, and returns the WAL's length.
     fn commit(checkpointer: &Checkpointer, disk: &mut Disk, pages: i32) -> i32 {
@@ -223,6 +255,62 @@ mod tests {
              VALUES (0, 1, 0, x'', x'', zeroblob(?1))";
         disk.log().unwrap().execute(sql, [pages * 4096]).unwrap();
         checkpointer.pages.load(Ordering::Relaxed)
+    }
+
+    /// What a disk may do after a sync that failed: what was written since the last one is not there.
+    #[test]
+    fn what_was_moved_and_lost_is_moved_again_also_while_somebody_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        prepare(&path).unwrap();
+        let before = folder.path().join("before");
+        copy(&path, &before);
+        let raw = RawFile::open(&path).unwrap();
+        let mut disk = Disk::open(&path).unwrap();
+        let log = disk.log().unwrap();
+        let add = "INSERT INTO log (received_at, source, size, digest, chain, payload) \
+             VALUES (0, 1, 0, x'', x'', randomblob(20000))";
+        let count = |connection: &Connection| -> i64 {
+            let sql = "SELECT count(payload) FROM log";
+            connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        log.execute(add, []).unwrap();
+        let reader = connect(&path, Role::Read).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        assert_eq!(count(&reader), 1);
+        log.execute(add, []).unwrap();
+        run(log, "PASSIVE").unwrap();
+        assert!(
+            moved(log).unwrap() > 0,
+            "it is to be moved as far as the reader is"
+        );
+        drop(disk);
+        copy(&before, &path);
+
+        let mut disk = Disk::open(&path).unwrap();
+        let log = disk.log().unwrap();
+        move_again(log, &raw).unwrap();
+        assert_eq!(moved(log).unwrap(), 0);
+        assert_eq!(count(&reader), 1);
+        reader.execute_batch("COMMIT").unwrap();
+        assert_eq!(count(&reader), 2);
+        truncate(log).unwrap();
+        assert_eq!(std::fs::metadata(wal_path(&path)).unwrap().len(), 0);
+        assert_eq!(count(log), 2);
+        let sound: String = log
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(sound, "ok");
+    }
+
+    /// In a process of its own, for whoever closes the file in this one takes SQLite's locks away.
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        let (from, to) = (from.display(), to.display());
+        let copied = std::process::Command::new("dd")
+            .args(["conv=notrunc", "status=none"])
+            .args([format!("if={from}"), format!("of={to}")])
+            .status();
+        assert!(copied.unwrap().success());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::StoreError;
-use super::schema::{Role, connect, set_synchronous};
+use super::schema::{Role, connect, set_clears_away, set_synchronous};
 
 /// The open file.
 #[derive(Debug)]
@@ -26,8 +26,10 @@ impl Disk {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = connect(path, Role::Append)?;
+        set_clears_away(&connection, false)?;
         Ok(Self {
-            connection: connect(path, Role::Append)?,
+            connection,
             set: Some(Role::Append),
         })
     }
@@ -57,11 +59,13 @@ impl Disk {
         Ok(&mut self.connection)
     }
 
-    /// Closes the file.
+    /// Closes the file, and has SQLite clear away what stands beside it. Dropped otherwise, after an error, everything stays as
+    /// it is: SQLite would move what is left of the WAL, by a descriptor that has told of the error already, and remove it.
     ///
     /// # Errors
     /// When SQLite cannot.
     pub fn close(self) -> Result<(), StoreError> {
+        set_clears_away(&self.connection, true)?;
         self.connection.close().map_err(|(_, error)| error.into())
     }
 }

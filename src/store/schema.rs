@@ -257,6 +257,15 @@ pub fn set_synchronous(connection: &Connection, role: Role) -> Result<(), StoreE
     set(connection, "synchronous", role.synchronous())
 }
 
+/// Sets whether the last connection that is closed moves what is left of the WAL and removes it, as SQLite does by itself.
+///
+/// # Errors
+/// When the setting does not take.
+pub fn set_clears_away(connection: &Connection, clears: bool) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !clears)?;
+    Ok(())
+}
+
 /// Opens a connection to read a file without leaving anything beside it.
 ///
 /// # Errors
@@ -330,11 +339,21 @@ pub fn start_projections(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The files that stand beside the database while it is open.
+/// The WAL, which stands beside the database while it is open.
 #[must_use]
 pub fn wal_path(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+/// The index of the WAL, which all who have the database open share.
+#[must_use]
+pub fn index_path(path: &Path) -> PathBuf {
+    beside(path, "-shm")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(ending);
     PathBuf::from(name)
 }
 

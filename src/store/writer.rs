@@ -14,7 +14,7 @@ use rusqlite::{TransactionBehavior, params};
 use tokio::sync::{oneshot, watch};
 
 use super::ahead::BodyRead;
-use super::checkpoint::truncate;
+use super::checkpoint::{move_again, truncate};
 use super::counted::Counted;
 use super::disk::Disk;
 use super::erase::{self, Taken, Wanted};
@@ -116,7 +116,9 @@ impl Writer {
         queue: Arc<Queue>,
         commands: Receiver<Command>,
     ) -> Result<Self, StoreError> {
-        let mut open = Open::with(Disk::open(path)?, path, Arc::clone(&raw))?;
+        let mut disk = Disk::open(path)?;
+        move_again(disk.log()?, &raw)?;
+        let mut open = Open::with(disk, path, Arc::clone(&raw))?;
         let identity = identity(path)?;
         let counted = Arc::new(Counted::default());
         let projector = Projector::resume(open.disk.rows()?)?.counting(&counted);
@@ -453,7 +455,9 @@ impl Writer {
             }
         } else {
             let mut disk = Disk::open(&self.path)?;
-            truncate(disk.log()?)?;
+            let log = disk.log()?;
+            move_again(log, &self.raw)?;
+            truncate(log)?;
             let mut open = Open::with(disk, &self.path, Arc::clone(&self.raw))?;
             // A batch that was refused may have reached the file after all; it is kept, and shown like any other.
             self.points
@@ -555,10 +559,13 @@ impl Writer {
             return;
         };
         open.checkpointer.stop();
-        if let Err(error) = open.disk.log().and_then(|log| truncate(log)) {
+        let emptied = open
+            .checkpointer
+            .must_have_moved()
+            .and_then(|()| truncate(open.disk.log()?));
+        if let Err(error) = emptied {
             log::warn!("the WAL stays beside the file: {error}");
-        }
-        if let Err(error) = open.disk.close() {
+        } else if let Err(error) = open.disk.close() {
             log::warn!("the file was not closed cleanly: {error}");
         }
     }

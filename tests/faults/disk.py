@@ -70,15 +70,17 @@ class Disk:
 
     def turn_read_only(self):
         """As after an error in the file system's own data."""
-        found = subprocess.run(["findmnt", "-no", "SOURCE", self.path], check=True, capture_output=True, text=True)
-        device = pathlib.Path(found.stdout.strip()).name
         subprocess.run(["mount", "-o", "remount,errors=remount-ro", self.path], check=True)
-        pathlib.Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("made by a test")
+        pathlib.Path(f"/sys/fs/ext4/{self.device()}/trigger_fs_error").write_text("made by a test")
 
     def repair(self):
         self.unmount()
         subprocess.run(["e2fsck", "-fy", self.image], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.mount()
+
+    def device(self):
+        found = subprocess.run(["findmnt", "-no", "SOURCE", self.path], check=True, capture_output=True, text=True)
+        return pathlib.Path(found.stdout.strip()).name
 
     def free(self):
         stat = os.statvfs(self.path)
@@ -129,6 +131,8 @@ class ThinDisk(Disk):
         if not self.mounted_before:
             self.image.write_bytes(self.image.read_bytes())
         super().mount(f"{options},dioread_lock")
+        # Page by page, for the loop device says of a write that was cut short that it is done.
+        pathlib.Path(f"/sys/block/{self.device()}/queue/max_sectors_kb").write_text("4")
         if not self.mounted_before:
             subprocess.run(["fstrim", self.path], check=True)
         self.mounted_before = True
