@@ -171,7 +171,7 @@ pub(super) fn fold_up_to(
         if let Some(halt) = projector.halt() {
             let (seq, reason) = (halt.seq, &halt.reason);
             return Err(StoreError::Corrupt(format!(
-                "a rule failed at event {seq}: {reason}"
+                "event {seq} cannot be folded: {reason}"
             )));
         }
         progress(projector.projected().0, until.0);

@@ -65,7 +65,7 @@ pub struct Health {
     pub unwritable: Option<String>,
     /// Why the last slice was not projected.
     pub unprojectable: Option<String>,
-    /// The event at which a rule failed.
+    /// The event that cannot be folded.
     pub halt: Option<Halt>,
 }
 

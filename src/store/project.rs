@@ -1,7 +1,8 @@
 //! The projector: reads on in the log, folds, writes the touched rows once each and the new `projected_seq` with them.
 //!
 //! Live, after a crash and in `rebuild` this is the same loop from another seq: there is one way from log to rows. Its
-//! commits may be lost in a crash, together; they are then made again. A rule that panics stops it before that event.
+//! commits may be lost in a crash, together; they are then made again. A rule that panics stops it before that event, and
+//! so does damage in what the event needs: the log is taken further, whatever became of the rows.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +35,7 @@ const ROWS_DROPPED_AT_ONCE: usize = 256;
 pub struct Halt {
     /// The event.
     pub seq: Seq,
-    /// The rule's last words.
+    /// The rule's last words, or what of the file is damaged.
     pub reason: String,
 }
 
@@ -122,7 +123,7 @@ impl Events<'_> {
 enum Folded {
     /// Up to and including this event.
     UpTo(Seq),
-    /// A rule failed at this event; nothing of the slice may be kept.
+    /// This event cannot be folded; nothing of the slice may be kept.
     Failed(Halt),
 }
 
@@ -172,7 +173,7 @@ impl Projector {
         self.projected
     }
 
-    /// Where a rule failed.
+    /// Where it stands still for good.
     pub const fn halt(&self) -> Option<&Halt> {
         self.halt.as_ref()
     }
@@ -247,7 +248,7 @@ impl Projector {
                     .saturating_sub(1);
                 if good == 0 {
                     log::error!(
-                        "a rule failed at event {}, the projections stay before it: {}",
+                        "event {} cannot be folded, the projections stay before it: {}",
                         halt.seq,
                         halt.reason
                     );
@@ -338,7 +339,12 @@ impl Projector {
         };
         let mut projected = self.projected;
         let mut folded = 0;
-        while let Some(event) = events.next()? {
+        loop {
+            let event = match events.next() {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(error) => return halted_at(projected.next(), error, "").map(Folded::Failed),
+            };
             if let Some(halt) = self.fold_event(&mut tools, &event)? {
                 return Ok(Folded::Failed(halt));
             }
@@ -353,13 +359,15 @@ impl Projector {
         Ok(Folded::UpTo(projected))
     }
 
-    /// Folds one event in and writes what became of it, or says at which rule it failed.
+    /// Folds one event in and writes what became of it, or says why that cannot be.
     fn fold_event(
         &mut self,
         tools: &mut Tools<'_>,
         event: &Event,
     ) -> Result<Option<Halt>, StoreError> {
-        self.gather(&mut tools.finder, event)?;
+        if let Err(error) = self.gather(&mut tools.finder, event) {
+            return halted_at(event.seq, error, CURE_OF_ROWS).map(Some);
+        }
         let world = &mut self.world;
         let sums = &mut *tools.sums;
         // The world is thrown away when this fails, so no half-done step is ever seen.
@@ -369,7 +377,7 @@ impl Projector {
             Err(panic) => {
                 return Ok(Some(Halt {
                     seq: event.seq,
-                    reason: last_words(&*panic),
+                    reason: format!("a rule failed: {}", last_words(&*panic)),
                 }));
             }
         };
@@ -468,6 +476,21 @@ impl Projector {
         if event.source == Source::Webhook {
             sums.last_webhook_at = Some(event.received_at);
         }
+    }
+}
+
+/// What to do about rows that are damaged.
+const CURE_OF_ROWS: &str =
+    "; stop the daemon, and `waldo-syncd rebuild` makes the tables again from the log";
+
+/// Damage stays what it is however often it is looked at; any other error may pass.
+fn halted_at(seq: Seq, error: StoreError, cure: &str) -> Result<Halt, StoreError> {
+    match error {
+        StoreError::Corrupt(damage) => Ok(Halt {
+            seq,
+            reason: format!("{damage}{cure}"),
+        }),
+        other => Err(other),
     }
 }
 

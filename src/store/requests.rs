@@ -5,8 +5,7 @@ use rusqlite::Connection;
 use super::feed::Order;
 use super::lists::{Listed, Page, SCAN_ROWS};
 use super::rows::{
-    self, Link, REQUEST_COLUMNS, follow, follow_some, int, load_customer, load_request,
-    request_by_key,
+    self, Link, REQUEST_COLUMNS, follow, follow_some, int, load_customer, load_request, requests_of,
 };
 use super::{At, Store, StoreError};
 use crate::domain::request::WaldoRequest;
@@ -161,17 +160,10 @@ fn requests_of_customer(
     order: Order,
     wanted: Wanted<'_>,
 ) -> Result<Listed<WaldoRequest, u64>, StoreError> {
-    let mut next =
-        load_customer(connection, customer_id)?.and_then(|customer| customer.links.last_request);
-    let mut all = Vec::new();
-    while let Some(key) = next {
-        let Some(request) = request_by_key(connection, key)? else {
-            break;
-        };
-        next = request.previous_of_customer;
-        all.push(request);
-    }
-    // The links go by when the customer became known for a request, which need not be the order of the keys.
+    let mut all = match load_customer(connection, customer_id)? {
+        Some(customer) => requests_of(connection, &customer)?,
+        None => Vec::new(),
+    };
     all.sort_by_key(|request| request.key);
     if order == Order::Descending {
         all.reverse();

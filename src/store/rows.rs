@@ -1,5 +1,7 @@
 //! Customers and requests as rows: the one place that knows their columns.
 
+use std::collections::HashSet;
+
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,7 +161,7 @@ pub fn request_by_key(
 /// Follows the links of a customer or a request backwards, newest first, from `from` down to, but not including, `after`.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// [`StoreError::Corrupt`] where a link leads to no event before; else when the file cannot be read.
 pub fn follow(
     connection: &Connection,
     link: Link,
@@ -173,7 +175,7 @@ pub fn follow(
 /// The same; `None` when there are more than so many.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// As [`follow`].
 pub fn follow_some(
     connection: &Connection,
     link: Link,
@@ -196,9 +198,38 @@ pub fn follow_some(
         let previous: Option<Option<i64>> = statement
             .query_row([int(at.0)], |row| row.get(0))
             .optional()?;
-        next = previous.flatten().map(seq);
+        next = previous.ok_or_else(|| no_way_on("event", at.0))?.map(seq);
+        // Links go down, or there would be no end to them.
+        if next.is_some_and(|next| next >= at) {
+            return Err(no_way_on("event", at.0));
+        }
     }
     Ok(Some(seqs))
+}
+
+/// The requests of a customer, by the links from the newest.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where a link leads to no request or to one that was passed; else when the file cannot be read.
+pub fn requests_of(
+    connection: &Connection,
+    customer: &Customer,
+) -> Result<Vec<WaldoRequest>, StoreError> {
+    let mut found = Vec::new();
+    let mut passed = HashSet::new();
+    let mut next = customer.links.last_request;
+    while let Some(key) = next {
+        // The links go by when the customer became known for a request, which need not be the order of the keys.
+        let request = request_by_key(connection, key)?.filter(|_| passed.insert(key));
+        let request = request.ok_or_else(|| no_way_on("request", key))?;
+        next = request.previous_of_customer;
+        found.push(request);
+    }
+    Ok(found)
+}
+
+fn no_way_on(what: &str, at: u64) -> StoreError {
+    StoreError::Corrupt(format!("the links of the tables are broken at {what} {at}"))
 }
 
 /// Which links to follow.

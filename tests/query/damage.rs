@@ -1,10 +1,13 @@
 //! Rows that were damaged behind the daemon's back: what cannot be read is said so, and never left out of an answer.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use serde_json::json;
 
 use crate::common::Daemon;
 use crate::common::bodies::*;
+use crate::common::place::poll;
 
 /// What a text may have become: cut off, in part overwritten as a lost sector is, another one altogether.
 const DAMAGED: [&str; 5] = [
@@ -83,4 +86,60 @@ fn a_row_that_was_damaged_is_a_503_and_shows_nothing_else() {
             .log()
             .contains("does not hold what this program writes")
     );
+}
+
+/// Links that lead in a circle have no end: whoever follows them says so, and what comes in is taken all the same.
+#[test]
+fn links_that_lead_nowhere_are_told_and_hold_up_no_webhook_and_a_rebuild_mends_them() {
+    for damage in [
+        "UPDATE verdicts SET previous_of_request = 3 WHERE seq = 3",
+        "UPDATE verdicts SET previous_of_request = 9 WHERE seq = 3",
+        "DELETE FROM verdicts WHERE seq = 2",
+    ] {
+        let mut daemon = Daemon::start();
+        for seq in 1..=3 {
+            let body = with(run("c", "r", "fraud", "initiated"), json!({"n": seq}));
+            assert_eq!(daemon.deliver(body), seq);
+        }
+        daemon.event(3);
+        daemon.stop();
+        let file = daemon.data().join("waldo-syncd.db");
+        let changed = Connection::open(&file).unwrap().execute(damage, []);
+        assert_eq!(changed.unwrap(), 1, "{damage}");
+        daemon.start_again();
+        let answer = daemon.get("/v1/requests/r");
+        answer.assert_problem(503, "unavailable");
+        // What of the request came before tells a duplicate, so nothing can be said of what comes now.
+        assert_eq!(daemon.deliver(run("c", "r", "fraud", "completed")), 4);
+        let ready = || Some(daemon.get("/readyz")).filter(|answer| answer.status == 503);
+        let told = poll("a halt", Duration::from_secs(10), ready).text();
+        for part in ["before event 4: the links", "waldo-syncd rebuild"] {
+            assert!(told.contains(part), "{damage}: {told}");
+        }
+        assert_eq!(daemon.deliver(flag("c", true)), 5);
+        assert!(daemon.log().contains("event 4 cannot be folded"));
+        daemon.stop();
+        let place = daemon.place();
+        place.cli(&["rebuild"]).assert_code(0);
+        place.cli(&["check"]).assert_code(0);
+        daemon.start_again();
+        assert_eq!(daemon.event(5)["seq"], 5);
+        assert_eq!(daemon.get("/v1/requests/r").status, 200);
+    }
+}
+
+#[test]
+fn requests_whose_links_lead_in_a_circle_are_told_and_erase_nobody() {
+    let daemon = Daemon::start();
+    daemon.deliver(run("c", "r1", "fraud", "completed"));
+    let last = daemon.deliver(run("c", "r2", "fraud", "completed"));
+    daemon.event(last);
+    let file = Connection::open(daemon.data().join("waldo-syncd.db")).unwrap();
+    let damage = "UPDATE requests SET previous_of_customer = key";
+    assert_eq!(file.execute(damage, []).unwrap(), 2);
+    let answer = daemon.get("/v1/requests?customerId=c");
+    answer.assert_problem(503, "unavailable");
+    daemon.place().cli(&["erase", "c", "--yes"]).assert_code(1);
+    assert_eq!(daemon.get("/v1/customers/c").status, 200);
+    assert!(daemon.log().contains("broken at request 2"));
 }

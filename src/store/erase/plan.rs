@@ -13,7 +13,9 @@ use crate::domain::{Digest, Disposition, Seq, Timestamp};
 use crate::store::StoreError;
 use crate::store::erased::ErasedEvent;
 use crate::store::project::{INSERT_VERDICT, read_event, save_verdict};
-use crate::store::rows::{Link, follow, int, load_customer, request_by_key, to_json, uint};
+use crate::store::rows::{
+    Link, follow, int, load_customer, request_by_key, requests_of, to_json, uint,
+};
 use crate::store::sums::{Settlement, Sums, counted_name, counted_status};
 
 /// Events that are erased at once beside a running daemon, whose writer does nothing else meanwhile.
@@ -142,13 +144,8 @@ impl Plan {
             return Ok(plan);
         };
         let key = customer.links.key;
-        let mut requests = BTreeSet::new();
-        let mut next = customer.links.last_request;
-        while let Some(request) = next {
-            requests.insert(request);
-            next = request_by_key(connection, request)?
-                .and_then(|request| request.previous_of_customer);
-        }
+        let requests = requests_of(connection, &customer)?;
+        let mut requests: BTreeSet<_> = requests.iter().map(|request| request.key).collect();
         let own = follow(
             connection,
             Link::Customer,
