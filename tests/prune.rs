@@ -97,6 +97,25 @@ fn pruned_beside_the_daemon_all_but_the_payload_stays() {
 }
 
 #[test]
+fn nothing_is_said_to_be_pruned_that_a_trigger_keeps() {
+    let daemon = Daemon::start();
+    let last = live(&daemon);
+    let file = rusqlite::Connection::open(daemon.data().join("waldo-syncd.db")).unwrap();
+    let keep =
+        "CREATE TRIGGER keep BEFORE UPDATE OF payload ON log BEGIN SELECT RAISE(IGNORE); END";
+    file.execute_batch(keep).unwrap();
+    let prune = ["prune", "--older-than", "0s", "--yes"];
+    daemon.place().cli(&prune).assert_code(1);
+    assert!(daemon.log().contains("something in the file keeps it"));
+    assert_eq!(
+        daemon.get(&format!("/v1/events/{last}/payload")).status,
+        200
+    );
+    file.execute_batch("DROP TRIGGER keep").unwrap();
+    daemon.place().cli(&prune).assert_code(0);
+}
+
+#[test]
 fn pruned_on_the_file_all_but_the_payload_stays() {
     let mut daemon = Daemon::start();
     let last = live(&daemon);

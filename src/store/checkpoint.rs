@@ -189,7 +189,7 @@ fn passive(connection: &mut Option<Connection>, path: &std::path::Path) -> Resul
             none.insert(new)
         }
     };
-    run(connection, "PASSIVE").map(|_| ())
+    move_some(connection)
 }
 
 /// Has all of the WAL count as not moved, for what was moved may have been lost since.
@@ -221,10 +221,26 @@ fn moved(connection: &Connection) -> Result<i64, StoreError> {
 /// # Errors
 /// When the file cannot be written, or [`StoreError::Unavailable`] when a reader held on.
 pub fn truncate(connection: &Connection) -> Result<(), StoreError> {
-    match run(connection, "TRUNCATE")? {
-        Outcome::Done => Ok(()),
-        Outcome::Busy => Err(StoreError::Unavailable("a reader holds the WAL".to_owned())),
+    if truncated(connection)? {
+        return Ok(());
     }
+    Err(StoreError::Unavailable("a reader holds the WAL".to_owned()))
+}
+
+/// The same; false when a reader held on.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn truncated(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(run(connection, "TRUNCATE")? == Outcome::Done)
+}
+
+/// Moves as much of the WAL into the file as readers let it, so that the WAL can start over.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn move_some(connection: &Connection) -> Result<(), StoreError> {
+    run(connection, "PASSIVE").map(|_| ())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -103,7 +103,15 @@ pub(super) fn begin_anew(path: &Path) -> Result<(), StoreError> {
     make_empty(&transaction)?;
     schema::start_projections(&transaction)?;
     transaction.commit()?;
-    super::checkpoint::truncate(&connection)
+    empty_wal(&connection);
+    Ok(())
+}
+
+/// Empties the WAL after what is done already; where that cannot be, it stays for the next who tries.
+fn empty_wal(connection: &Connection) {
+    if let Err(error) = super::checkpoint::truncate(connection) {
+        log::info!("the WAL stays beside the file for now: {error}");
+    }
 }
 
 /// Puts empty projections in place of those that are there.
@@ -217,8 +225,6 @@ fn swap(path: &Path, scratch_path: &Path) -> Result<(), StoreError> {
     }
     transaction.commit()?;
     connection.execute_batch("DETACH DATABASE fresh")?;
-    if let Err(error) = super::checkpoint::truncate(&connection) {
-        log::info!("the WAL stays beside the file for now: {error}");
-    }
+    empty_wal(&connection);
     Ok(())
 }

@@ -179,10 +179,18 @@ impl Store {
         if let Some(warning) = erased::warning_of_list(&options.directory) {
             log::warn!("{warning}");
         }
-        schema::prepare(&path)
+        let erased = schema::prepare(&path)
             .and_then(|()| maintain::begin_anew(&path))
-            .and_then(|()| erase::complete(&path, &mut |_, _| {}))
-            .map_err(|error| error.of_file(&path))?;
+            .and_then(|()| erase::complete(&path, &mut |_, _| {}));
+        match erased {
+            // Its rows are gone. Webhooks are not to wait for whoever reads what is left of them in the WAL.
+            Err(StoreError::Unavailable(reason)) => {
+                log::warn!(
+                    "an erasure is not at its end yet, the next start goes on with it: {reason}"
+                );
+            }
+            other => other.map_err(|error| error.of_file(&path))?,
+        }
         let raw = Arc::new(RawFile::open(&path)?);
         let queue = Arc::new(Queue::default());
         let (commands, receiver) = std::sync::mpsc::channel();

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::maintain::Progress;
 use super::objects;
 use super::project::read_event;
-use super::rows::{int, seq, to_json, uint};
+use super::rows::{int, must_be_taken_out, seq, to_json, uint};
 use super::schema::{self, DirectoryLock, FILE_NAME, Role, connect};
 use super::writer::Command;
 use super::{Store, StoreError};
@@ -176,7 +176,8 @@ pub(super) fn take_out(connection: &mut Connection, seqs: &[Seq]) -> Result<Prun
             pruned.bytes += uint(row.get(7)?);
             pruned.events += 1;
             let kept = to_json(&Kept::from(read_event(row)?.reading))?;
-            update.execute(params![int(at.0), kept])?;
+            let changed = update.execute(params![int(at.0), kept])?;
+            must_be_taken_out(changed, "event", at.0)?;
         }
     }
     transaction.commit()?;

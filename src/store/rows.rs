@@ -431,6 +431,19 @@ impl<'c> Keeper<'c> {
     }
 }
 
+/// Makes sure that the statement that was to take something out has changed one row: a trigger of others may keep it.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where it has not.
+pub fn must_be_taken_out(changed: usize, what: &str, number: u64) -> Result<(), StoreError> {
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "{what} {number} cannot be taken out: something in the file keeps it"
+    )))
+}
+
 /// A value as JSON text.
 ///
 /// # Errors

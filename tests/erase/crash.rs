@@ -26,12 +26,12 @@ fn assert_whole(daemon: &mut Daemon) {
     assert_sound(daemon.place());
 }
 
-#[test]
-fn a_start_completes_what_was_begun() {
+/// As a daemon leaves it that was killed right after it noted the intent: the list of another one's whole erasure, without
+/// its end.
+#[track_caller]
+fn stopped_with_an_erasure_begun() -> Daemon {
     let mut daemon = Daemon::start();
     live(&daemon);
-    // As a daemon leaves it that was killed right after it noted the intent: the list of another one's whole erasure,
-    // without its end.
     daemon.stop();
     let copy = Place::new();
     std::fs::create_dir(copy.data()).unwrap();
@@ -42,17 +42,76 @@ fn a_start_completes_what_was_begun() {
     assert!(begun[1].contains("begun"), "{list}");
     std::fs::write(daemon.data().join(LIST), begun.join("\n") + "\n").unwrap();
     assert!(!holding(&daemon.data(), EVE).is_empty());
+    daemon
+}
+
+#[test]
+fn a_start_completes_what_was_begun() {
+    let mut daemon = stopped_with_an_erasure_begun();
     daemon.start_again();
     assert_no_trace(&daemon.data());
     assert_eq!(lines(&daemon)[2]["state"], "done");
     assert_whole(&mut daemon);
 }
 
-/// A trigger that keeps the log as it is would leave the body, with the list saying that it is gone.
+/// A program that reads for long, as a replicating tool does, keeps the WAL from being emptied, whatever was to be done.
+#[test]
+fn who_reads_on_keeps_no_door_shut_and_the_next_start_completes_what_was_begun() {
+    let mut daemon = stopped_with_an_erasure_begun();
+    let reader = rusqlite::Connection::open(daemon.data().join(FILE)).unwrap();
+    reader
+        .execute("UPDATE projection SET rules_version = 0", [])
+        .unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = "SELECT count(*) FROM log";
+    let counted: i64 = reader.query_row(count, [], |row| row.get(0)).unwrap();
+    daemon.start_again();
+    assert!(daemon.log().contains("the next start goes on with it"));
+    assert_eq!(lines(&daemon).last().unwrap()["state"], "begun");
+    assert_eq!(daemon.get(&format!("/v1/customers/{EVE}")).status, 404);
+    let next = daemon.deliver(flag(ADA, true));
+    daemon.event(next);
+    assert_eq!(reader.query_row(count, [], |row| row.get(0)), Ok(counted));
+    drop(reader);
+    daemon.stop();
+    daemon.start_again();
+    assert_eq!(lines(&daemon).last().unwrap()["state"], "done");
+    assert_no_trace(&daemon.data());
+    assert_whole(&mut daemon);
+}
+
+/// The rows say what is the customer's; where they are damaged, the log gives them again.
+#[test]
+fn what_was_begun_is_completed_also_over_damaged_rows() {
+    let mut daemon = stopped_with_an_erasure_begun();
+    let file = rusqlite::Connection::open(daemon.data().join(FILE)).unwrap();
+    let damage = "UPDATE verdicts SET previous_of_customer = seq WHERE previous_of_customer > 0";
+    assert!(file.execute(damage, []).unwrap() > 0);
+    drop(file);
+    daemon.start_again();
+    assert!(daemon.log().contains("the links of the tables are broken"));
+    assert_eq!(lines(&daemon).last().unwrap()["state"], "done");
+    assert_no_trace(&daemon.data());
+    assert_whole(&mut daemon);
+}
+
+/// A trigger that keeps a row as it is would leave it, with the list saying that it is gone.
 #[test]
 fn nothing_is_said_to_be_erased_that_a_trigger_keeps() {
-    const KEEP: &str =
-        "CREATE TRIGGER keep BEFORE UPDATE OF payload ON log BEGIN SELECT RAISE(IGNORE); END";
+    for what in [
+        "UPDATE OF payload ON log",
+        "DELETE ON customers",
+        "DELETE ON requests",
+        "DELETE ON verdicts",
+    ] {
+        assert_kept(&format!(
+            "CREATE TRIGGER keep BEFORE {what} BEGIN SELECT RAISE(IGNORE); END"
+        ));
+    }
+}
+
+#[track_caller]
+fn assert_kept(keep: &str) {
     let mut daemon = Daemon::start();
     live(&daemon);
     let file = daemon.data().join(FILE);
@@ -60,7 +119,7 @@ fn nothing_is_said_to_be_erased_that_a_trigger_keeps() {
         let connection = rusqlite::Connection::open(&file).unwrap();
         connection.execute_batch(text).unwrap();
     };
-    sql(KEEP);
+    sql(keep);
     let run = daemon.place().cli(&["erase", EVE, "--yes"]);
     run.assert_code(1);
     daemon.stop();

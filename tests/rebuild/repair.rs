@@ -141,6 +141,8 @@ fn work_on_a_stopped_file_leaves_no_other_file_behind() {
         daemon.place().cli(verb).assert_code(0);
         assert_eq!(names(), [FILE, "webhook-secret"], "{verb:?}");
     }
+    daemon.place().cli(&["erase", CAY, "--yes"]).assert_code(0);
+    assert_eq!(names(), ["erased.jsonl", FILE, "webhook-secret"]);
     assert_eq!(common::mode(&daemon.data().join(FILE)), 0o600);
 }
 

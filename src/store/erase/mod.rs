@@ -8,30 +8,32 @@
 //! The intent is noted in the list of erased ids before anything is changed, and what a crash left undone is done at the
 //! next start.
 
+mod again;
 mod plan;
 mod search;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use super::checkpoint::truncate;
 use super::erased::{ERASED_FILE, Entry, ErasedEvent, ErasedList, HashedId, Stage};
 use super::maintain::{self, Progress};
-use super::project::Projector;
 use super::raw::RawFile;
-use super::rows::{int, load_customer, seq};
-use super::schema::{self, DirectoryLock, FILE_NAME, Role, connect};
+use super::rows::{load_customer, seq};
+use super::schema::{self, DirectoryLock, FILE_NAME, Role, connect, inspect};
 use super::writer::Command;
 use super::{At, Store, StoreError};
-use crate::domain::{Chain, Digest, Seq, Timestamp};
+use crate::domain::{Chain, Seq, Timestamp};
 
+pub use again::reapply_erasures;
 pub use plan::{Taken, Wanted};
 
+pub(super) use again::complete;
+use again::{catch_up, take_out_of_file};
 pub(super) use plan::take_out;
 use search::{Mentions, all_mentions, is_clean, mentions};
 
@@ -250,6 +252,7 @@ pub fn erase_file(
     };
     drop(connection);
     let taken = take_out_of_file(&path, &wanted, progress)?;
+    truncate(&connect(&path, Role::Append)?)?;
     let taken = taken.unwrap_or(nothing);
     let mentioned_in = mentions.of_others(&taken);
     let mut searched_clean = is_clean(&path, &raw, &taken, &mentioned_in)?;
@@ -257,7 +260,7 @@ pub fn erase_file(
         // Pages written before everything that is taken out was overwritten may hold remains between their rows.
         let connection = connect(&path, Role::Append)?;
         connection.execute_batch("VACUUM")?;
-        super::checkpoint::truncate(&connection)?;
+        truncate(&connection)?;
         drop(connection);
         searched_clean = is_clean(&path, &raw, &taken, &mentioned_in)?;
     }
@@ -266,7 +269,7 @@ pub fn erase_file(
         also: taken.also.clone(),
         ..begun.clone()
     })?;
-    let (head_seq, head) = connect(&path, Role::Read)?.query_row(
+    let (head_seq, head) = inspect(&path)?.query_row(
         "SELECT seq, chain FROM log ORDER BY seq DESC LIMIT 1",
         [],
         |row| Ok((seq(row.get(0)?), Chain(row.get(1)?))),
@@ -281,138 +284,4 @@ pub fn erase_file(
         mentioned_in,
         searched_clean,
     }))
-}
-
-/// Takes out of a file, such as a restored backup, what the list of erased ids says was erased since; tells how many
-/// customers that were. The file must be nobody else's: a file that is not in place yet, or one whose directory is
-/// locked. A customer that came anew after its erasure stays.
-///
-/// # Errors
-/// When file or list cannot be read or written. Doing it again is safe.
-pub fn reapply_erasures(
-    file: &Path,
-    erased_list: &Path,
-    progress: Progress<'_>,
-) -> Result<u64, StoreError> {
-    let list = ErasedList::read(erased_list)?;
-    let entries: Vec<_> = list.standing().cloned().collect();
-    if entries.is_empty() {
-        return Ok(0);
-    }
-    schema::prepare(file)?;
-    maintain::begin_anew(file)?;
-    apply(file, &list, &entries, progress)
-}
-
-/// Does what was begun and is not known to be done, before anybody works on the file; its tables are those of these rules.
-/// The part of a line that a crash left in the list is cut off.
-///
-/// # Errors
-/// When file or list cannot be read or written.
-pub(super) fn complete(path: &Path, progress: Progress<'_>) -> Result<(), StoreError> {
-    let place = path.parent().unwrap_or(Path::new("."));
-    let mut list = ErasedList::read(&place.join(ERASED_FILE))?;
-    list.cut()?;
-    let pending: Vec<_> = list.pending().cloned().collect();
-    if pending.is_empty() {
-        return Ok(());
-    }
-    log::info!("an erasure was begun and not known to be done: doing it now");
-    apply(path, &list, &pending, progress)?;
-    for entry in pending {
-        list.note(Entry {
-            state: Stage::Done,
-            ..entry
-        })?;
-    }
-    Ok(())
-}
-
-fn apply(
-    path: &Path,
-    list: &ErasedList,
-    entries: &[Entry],
-    progress: Progress<'_>,
-) -> Result<u64, StoreError> {
-    catch_up(path, progress)?;
-    let connection = connect(path, Role::Append)?;
-    let mut found: BTreeMap<String, Timestamp> = BTreeMap::new();
-    {
-        let mut statement = connection.prepare("SELECT customer_id FROM customers")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let id: String = row.get(0)?;
-            let hash = list.hash(&id);
-            let until = entries
-                .iter()
-                .filter(|entry| Some(&entry.id) == hash.as_ref())
-                .map(|entry| entry.at)
-                .max();
-            if let Some(until) = until {
-                found.insert(id, until);
-            }
-        }
-    }
-    let mut wanted = Vec::new();
-    for (customer_id, until) in found {
-        let also = all_mentions(&connection, &customer_id, progress)?.free_seqs();
-        wanted.push(Wanted {
-            customer_id,
-            until,
-            also,
-            may_fold_again: true,
-        });
-    }
-    let mut also = Vec::new();
-    for event in entries.iter().flat_map(|entry| &entry.also) {
-        let digest: Option<Digest> = digest_of(&connection, event.seq)?;
-        if digest == Some(event.digest) {
-            also.push(event.seq);
-        }
-    }
-    wanted.push(Wanted {
-        also,
-        ..Wanted::nobody()
-    });
-    drop(connection);
-    let mut customers = 0;
-    for wanted in wanted {
-        if take_out_of_file(path, &wanted, progress)?.is_some() && !wanted.customer_id.is_empty() {
-            customers += 1;
-        }
-    }
-    super::checkpoint::truncate(&connect(path, Role::Append)?)?;
-    Ok(customers)
-}
-
-fn catch_up(path: &Path, progress: Progress<'_>) -> Result<(), StoreError> {
-    let mut rows = connect(path, Role::Project)?;
-    let mut projector = Projector::resume(&rows)?;
-    let until = rows.query_row("SELECT coalesce(max(seq), 0) FROM log", [], |row| {
-        row.get(0).map(seq)
-    })?;
-    maintain::fold_up_to(&mut projector, &mut rows, until, progress)
-}
-
-fn take_out_of_file(
-    path: &Path,
-    wanted: &Wanted,
-    progress: Progress<'_>,
-) -> Result<Option<Taken>, StoreError> {
-    let mut connection = connect(path, Role::Append)?;
-    let taken = take_out(&mut connection, wanted)?;
-    super::checkpoint::truncate(&connection)?;
-    drop(connection);
-    if taken.as_ref().is_some_and(|taken| taken.fold_again) {
-        maintain::fold_again(path, false, progress)?;
-    }
-    Ok(taken)
-}
-
-fn digest_of(connection: &Connection, at: Seq) -> Result<Option<Digest>, StoreError> {
-    use rusqlite::OptionalExtension as _;
-    Ok(connection
-        .prepare_cached("SELECT digest FROM log WHERE seq = ?1")?
-        .query_row([int(at.0)], |row| row.get(0).map(Digest))
-        .optional()?)
 }

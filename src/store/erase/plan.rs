@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::erased::ErasedEvent;
 use crate::store::project::{INSERT_VERDICT, read_event, save_verdict};
 use crate::store::rows::{
-    Link, follow, int, load_customer, request_by_key, requests_of, to_json, uint,
+    Link, follow, int, load_customer, must_be_taken_out, request_by_key, requests_of, to_json, uint,
 };
 use crate::store::sums::{Settlement, Sums, counted_name, counted_status};
 
@@ -236,18 +236,20 @@ impl Plan {
                 sums.add("settled", settled.to_string().into(), -1);
             }
             sums.erased_key("requests", request.key);
-            connection
+            let gone = connection
                 .prepare_cached("DELETE FROM requests WHERE key = ?1")?
                 .execute([int(request.key)])?;
+            must_be_taken_out(gone, "request", request.key)?;
         }
         if let Some(customer) = &self.customer {
             if let Some(status) = counted_status(customer) {
                 sums.add("status", status.into(), -1);
             }
             sums.erased_key("customers", customer.links.key);
-            connection
+            let gone = connection
                 .prepare_cached("DELETE FROM customers WHERE key = ?1")?
                 .execute([int(customer.links.key)])?;
+            must_be_taken_out(gone, "customer", customer.links.key)?;
         }
         sums.save(connection)?;
         Ok(taken)
@@ -304,14 +306,11 @@ fn erase_event(
     let changed = connection
         .prepare_cached("UPDATE log SET payload = NULL, reading = ?2 WHERE seq = ?1")?
         .execute(params![int(at.0), kept])?;
-    if changed != 1 {
-        return Err(StoreError::Corrupt(format!(
-            "event {at} cannot be taken out of the log"
-        )));
-    }
-    connection
+    must_be_taken_out(changed, "event", at.0)?;
+    let gone = connection
         .prepare_cached("DELETE FROM verdicts WHERE seq = ?1")?
         .execute([int(at.0)])?;
+    must_be_taken_out(gone, "verdict", at.0)?;
     let mut insert = connection.prepare_cached(INSERT_VERDICT)?;
     save_verdict(&mut insert, &event, &World::default().step(&event))?;
     Ok(event.digest)
