@@ -5,6 +5,7 @@ Each one carries a webhook that would be stored if its bytes were read in the wr
 
 import itertools
 import random
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from rig import HOOK, Breach, Daemon, Place
 
 PATIENCE = 5  # seconds
 SOCKETS = 50
-STORING = (200, 413)
+STORED = re.compile(rb"HTTP/1\.[01] (?:200|413) ")  # a changed byte may make it a request of HTTP/1.0
 BITS = (b"", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b",", b";", b"\x00", b"0", b"f", b"+", b"chunked", b"\xff", b"{")
 
 BODY = b'{"event":"flag","customerId":"smuggled","flag":true}'
@@ -145,7 +146,7 @@ def mangled(daemon, rounds, end):
             place = chance.randrange(len(request))
             request[place : place + chance.randint(0, 2)] = chance.choice(BITS)
         answers = exchange(daemon.ingest_door, bytes(request))
-        return sum(answers.count(b"HTTP/1.1 %d " % status) for status in STORING)
+        return len(STORED.findall(answers))
 
     with ThreadPoolExecutor(SOCKETS) as pool:
         stored = sum(pool.map(one, [random.randrange(1 << 60) for _ in range(rounds)]))
