@@ -166,7 +166,7 @@ impl Conn {
 
     /// The answer is produced to its end. A head that came meanwhile has its time from now on: we were the slow ones.
     fn finish(&self) {
-        let next = if self.inside_head.load(Ordering::Relaxed) {
+        let next = if self.is_inside_head() {
             Phase::Head
         } else {
             Phase::Idle
@@ -187,6 +187,11 @@ impl Conn {
         unpack(self.word.load(Ordering::Acquire)).0 == Phase::Gone
     }
 
+    /// Whether a head has begun and not ended.
+    pub fn is_inside_head(&self) -> bool {
+        self.inside_head.load(Ordering::Relaxed)
+    }
+
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
     }
@@ -200,7 +205,7 @@ impl Conn {
             let _first_one_stays = self.finding.set(finding);
         }
         let inside = scanner.is_inside_head();
-        if inside != self.inside_head.load(Ordering::Relaxed) {
+        if inside != self.is_inside_head() {
             self.inside_head.store(inside, Ordering::Relaxed);
             if inside {
                 self.shift(Phase::Head, self.now_ms(), |phase| phase == Phase::Idle);

@@ -53,6 +53,8 @@ use wire::{Fault, Finding, Verdict, check_host};
 const FREE_FIELDS: usize = 100;
 /// hyper's least buffer.
 const LEAST_BUFFER: usize = 8192;
+/// Room for hyper past the longest head, so that the scanner is the one to find it too long.
+const SPARE_BUFFER: usize = 1024;
 
 /// The routes of a door.
 pub type Routes = warp::filters::BoxedFilter<(warp::reply::Response,)>;
@@ -180,7 +182,7 @@ impl Shared {
         let mut http = http1::Builder::new();
         // hyper's only timer is off: it cannot tell idle from head, and costs an allocation a request.
         http.timer(TokioTimer::new()).header_read_timeout(None);
-        http.max_buf_size(limits.max_head_bytes.max(LEAST_BUFFER));
+        http.max_buf_size(limits.max_head_bytes.max(LEAST_BUFFER) + SPARE_BUFFER);
         if limits.max_head_fields > FREE_FIELDS {
             http.max_headers(limits.max_head_fields);
         }
@@ -305,7 +307,9 @@ where
             Poll::Pending
                 if !stopping
                     && shared.stopping.load(Ordering::Acquire)
-                    // hyper would close a connection whose first request is still under way to us.
+                    // hyper would close a connection whose first request is still under way to us, and one of whose
+                    // next head it has no whole line yet.
+                    && !conn.is_inside_head()
                     && (conn.has_begun() || shared.grace_is_over.load(Ordering::Acquire)) =>
             {
                 stopping = true;

@@ -23,7 +23,7 @@ pub struct DoorMetrics {
     pub body_timeouts: AtomicU64,
     /// Closed because the client did not take its answer in time.
     pub write_timeouts: AtomicU64,
-    /// Answered 400 or 431 by the door itself (not those that hyper could not parse at all).
+    /// Answered 400 or 431 by the door itself.
     pub refused: AtomicU64,
     /// Cut off at the end of a stop's time.
     pub aborted: AtomicU64,
@@ -78,7 +78,7 @@ impl DoorMetrics {
             ),
             counter(
                 "door_refused",
-                "Requests refused for their framing",
+                "Requests refused for their head",
                 &self.refused,
             ),
             counter(

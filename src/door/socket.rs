@@ -1,17 +1,18 @@
 //! The stream under one connection: shows the scanner what comes in, and keeps the connection's word.
 //!
-//! Invariant: no byte reaches hyper that the scanner has not seen.
+//! Invariant: no byte reaches hyper that the scanner has not let pass.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::conn::Conn;
-use super::wire::Scanner;
+use super::wire::{Passing, Scanner};
 
 /// What is read away after an answer that came before the end of the request, so that the client gets to read it.
 const LINGER_BYTES: usize = 256 * 1024;
@@ -38,6 +39,8 @@ pub(super) struct Socket {
     stream: Stream,
     scanner: Scanner,
     conn: Arc<Conn>,
+    /// Let pass by the scanner, and not taken by hyper yet.
+    passed: Bytes,
     /// Bytes that may still be read away; set when lingering began.
     linger: Option<usize>,
 }
@@ -48,6 +51,7 @@ impl Socket {
             stream,
             scanner,
             conn,
+            passed: Bytes::new(),
             linger: None,
         }
     }
@@ -60,14 +64,32 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        let outcome = forward!(&mut this.stream, poll_read(cx, buffer));
-        let came = buffer.filled().get(before..).unwrap_or_default();
-        if !came.is_empty() {
-            this.scanner.feed(came);
+        loop {
+            if !this.passed.is_empty() {
+                let length = this.passed.len().min(buffer.remaining());
+                buffer.put_slice(&this.passed.split_to(length));
+                return Poll::Ready(Ok(()));
+            }
+            if this.scanner.has_refused() {
+                // hyper has all that it gets. It answers, closes, and need not be woken for what else comes.
+                return Poll::Pending;
+            }
+            let before = buffer.filled().len();
+            ready!(forward!(&mut this.stream, poll_read(cx, buffer)))?;
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            if came.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let passing = this.scanner.feed(came);
             this.conn.read(&this.scanner);
+            match passing {
+                Passing::AsTheyCame => return Poll::Ready(Ok(())),
+                Passing::Instead(bytes) => {
+                    buffer.set_filled(before);
+                    this.passed = Bytes::from(bytes);
+                }
+            }
         }
-        outcome
     }
 }
 

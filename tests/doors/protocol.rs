@@ -5,13 +5,17 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn http_1_1_is_all_that_is_spoken() {
     let door = start(Limits::default()).await;
-    assert!(
-        door.answer("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-            .await
-            .is_empty()
-    );
-    let hello = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n";
-    assert!(!door.answer(hello).await.contains(" 200 "));
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice();
+    // The hello of TLS need not have the end of a line in it: it is not waited for.
+    let hello = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".as_slice();
+    for other in [preface, hello] {
+        let answer = door.answer(other).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") && answer.contains("bad_request"),
+            "{answer}"
+        );
+    }
+    assert_eq!(count(&door.metrics.head_timeouts), 0);
     let upgrade = "GET /quick HTTP/1.1\r\nHost: a\r\nConnection: upgrade, http2-settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     assert!(
         door.answer(upgrade)
@@ -44,25 +48,27 @@ async fn heads_over_the_limits_get_431() {
     for fields in [63, 98, 99, 1000] {
         let answer = door.answer(with("A: b\r\n".repeat(fields))).await;
         assert!(
-            answer.starts_with("HTTP/1.1 431 "),
+            answer.starts_with("HTTP/1.1 431 ") && answer.contains("head_too_large"),
             "{fields} fields: {answer}"
         );
     }
+    let rest = with("A: \r\n".to_owned()).len();
+    let long = |bytes: usize| with(format!("A: {}\r\n", "b".repeat(bytes - rest)));
+    let longest = 16 * 1024;
     assert!(
-        door.answer(with(format!("A: {}\r\n", "b".repeat(15 * 1024))))
+        door.answer(long(longest))
             .await
             .starts_with("HTTP/1.1 200 ")
     );
-    for length in [16, 20, 300] {
-        let answer = door
-            .answer(with(format!("A: {}\r\n", "b".repeat(length * 1024))))
-            .await;
+    for bytes in [longest + 1, longest + 2, 20 * 1024, 300 * 1024] {
+        let answer = door.answer(long(bytes)).await;
         assert!(
-            answer.starts_with("HTTP/1.1 431 "),
-            "{length} KiB: {answer}"
+            answer.starts_with("HTTP/1.1 431 ") && answer.contains("head_too_large"),
+            "{bytes} bytes: {answer}"
         );
     }
     assert_eq!(door.handled.load(Ordering::SeqCst), 2);
+    assert_eq!(count(&door.metrics.refused), 8);
 }
 
 #[tokio::test(start_paused = true)]
