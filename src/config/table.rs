@@ -245,7 +245,7 @@ options! {
         /// Connections at the same time on each listener.
         max_connections: usize = 1024, check::up_to::<65_536>,
             "a whole number from 1 to 65536, such as 1024";
-        /// Time to send the head of a request.
+        /// Time to send the head of a request; the first one of a connection has it from the accept on.
         head_timeout: Duration = seconds(10), check::above_zero,
             r#"a duration above zero, such as "10s""#;
         /// Time to send the body of a request.

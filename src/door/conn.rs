@@ -20,9 +20,9 @@ use super::wire::{Finding, Scanner};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No byte of a request has come.
+    /// Nothing of the next request has come.
     Idle,
-    /// A head has begun.
+    /// A head has begun; so the first one of a connection has as soon as this is open.
     Head,
     /// A handler waits for bytes of the body.
     Body,
@@ -92,7 +92,7 @@ impl Conn {
             waker: Mutex::new(None),
         };
         conn.word
-            .store(pack(Phase::Idle, conn.now_ms()), Ordering::Release);
+            .store(pack(Phase::Head, conn.now_ms()), Ordering::Release);
         conn
     }
 

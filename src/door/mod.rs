@@ -69,11 +69,11 @@ pub async fn serve(door: Door, routes: Routes, stop: watch::Receiver<bool>) {
 pub struct Limits {
     /// Open at once; further ones wait in the accept queue.
     pub max_connections: usize,
-    /// From the first byte of a head to its end.
+    /// From the first byte of a head to its end; the first head of a connection has its time from the accept on.
     pub head_timeout: Duration,
     /// For handlers, as the deadline of `read_body`.
     pub body_timeout: Duration,
-    /// Without a byte of a request, on a new or a kept connection; also without a byte of a body that a handler waits for.
+    /// Without a byte of a request on a kept connection; also without a byte of a body that a handler waits for.
     pub idle_timeout: Duration,
     /// Without the client taking a byte of the answer.
     pub write_timeout: Duration,
