@@ -55,10 +55,7 @@ impl Place {
             store: store.clone(),
             metrics: Arc::new(Metrics::default()),
             tokens: None,
-            hosts: Hosts {
-                names: Vec::new(),
-                address: None,
-            },
+            hosts: Hosts::default(),
             cors_origins: Vec::new(),
             give_up_after: Duration::from_secs(7 * 24 * 3600),
             errands: Arc::clone(&errands),

@@ -13,7 +13,6 @@ mod serving;
 mod sockets;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -233,11 +232,7 @@ impl Shared<'_> {
         })
     }
 
-    fn query(
-        &self,
-        address: Option<SocketAddr>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Query, DaemonError> {
+    fn query(&self, warnings: &mut Vec<String>) -> Result<Query, DaemonError> {
         let config = &self.config.query;
         let tokens = config.token(self.environment, warnings)?.map(|token| {
             let tokens = Secrets::default();
@@ -250,7 +245,6 @@ impl Shared<'_> {
             tokens,
             hosts: Hosts {
                 names: config.hosts.clone(),
-                address: address.map(|address| address.ip()),
             },
             cors_origins: config.cors_origins.clone(),
             give_up_after: self.config.requests.give_up_after,

@@ -161,10 +161,7 @@ impl Outbound {
                 login,
                 Recorder::new(&parts.control, Arc::clone(&counted)),
                 Arc::clone(&counted),
-                Hosts {
-                    names: Vec::new(),
-                    address: socket.tcp().map(|address| address.ip()),
-                },
+                Hosts::default(),
                 config.limits.max_connections,
             )),
             socket,

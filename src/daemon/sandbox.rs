@@ -73,10 +73,6 @@ impl OpenSandbox {
             );
         }
         let sandbox = Sandbox::new(options);
-        let hosts = Hosts {
-            names: Vec::new(),
-            address: Some(address.ip()),
-        };
         let door = Door::new(
             "sandbox",
             Listener::Tcp(self.listener),
@@ -84,7 +80,7 @@ impl OpenSandbox {
             Arc::new(DoorMetrics::default()),
         );
         tokio::join!(
-            door::serve(door, sandbox.routes(hosts), stop.clone()),
+            door::serve(door, sandbox.routes(Hosts::default()), stop.clone()),
             sandbox.run(stop)
         );
     }

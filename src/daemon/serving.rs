@@ -10,7 +10,7 @@ use super::outbound::{Outbound, Parts};
 use super::samples;
 use super::sandbox::{self, OpenSandbox};
 use super::secrets::{ensure_secrets, follow_secrets};
-use super::sockets::{Socket, Sockets};
+use super::sockets::Sockets;
 use super::{
     DaemonError, Doors, OpenDoors, ServeOptions, Shared, backups, descriptors, limits, lookout,
     open_doors_warnings, retention,
@@ -171,7 +171,7 @@ impl Shared<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<(), DaemonError> {
         let ingest = self.ingest(secrets, warnings)?;
-        let query = self.query(sockets.query.as_ref().and_then(Socket::tcp), warnings)?;
+        let query = self.query(warnings)?;
         let reads = query_routes(Arc::new(query.for_group()));
         let query = query_routes(Arc::new(query));
         open.door("query", sockets.query.take(), query.clone());

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -26,12 +25,6 @@ pub(super) struct Socket {
     pub(super) address: String,
     /// The socket file to remove at the end, if we made it.
     made: Option<PathBuf>,
-}
-
-impl Socket {
-    pub(super) fn tcp(&self) -> Option<SocketAddr> {
-        self.address.parse().ok()
-    }
 }
 
 pub(super) struct Sockets {

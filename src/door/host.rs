@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 
+use super::Peer;
+
 /// How a browser names the relation of a page to whom it calls.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -13,14 +15,13 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub struct Hosts {
     /// Names beside the loopback ones.
     pub names: Vec<String>,
-    /// The address that the door listens on.
-    pub address: Option<IpAddr>,
 }
 
 impl Hosts {
-    /// Whether the Host header is a loopback name, the listener's address, or one of the names.
+    /// Whether the Host header is a loopback name, one of the names, or the address that the client has connected to:
+    /// a page with a name of its own asks for that name, never for an address.
     #[must_use]
-    pub fn include(&self, headers: &HeaderMap) -> bool {
+    pub fn include(&self, headers: &HeaderMap, peer: Option<&Peer>) -> bool {
         let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
             return false;
         };
@@ -37,8 +38,9 @@ impl Hosts {
             .and_then(|name| name.strip_suffix(']'))
             .unwrap_or(name);
         let literal = bare.parse::<IpAddr>().ok();
+        let here = peer.and_then(|peer| peer.here);
         name.eq_ignore_ascii_case("localhost")
-            || literal.is_some_and(|address| address.is_loopback() || Some(address) == self.address)
+            || literal.is_some_and(|address| address.is_loopback() || Some(address) == here)
             || self
                 .names
                 .iter()
@@ -65,4 +67,46 @@ pub fn is_foreign(headers: &HeaderMap) -> bool {
     };
     !headers.get_all(ORIGIN).iter().all(own)
         || headers.get_all(SEC_FETCH_SITE).iter().any(from_elsewhere)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_was_connected_to_is_a_name_of_the_door() {
+        let hosts = Hosts {
+            names: vec!["waldo.internal".to_owned()],
+        };
+        let includes = |host: &str, here: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            let peer = Peer {
+                address: None,
+                here: here.parse().ok(),
+                credentials: None,
+            };
+            hosts.include(&headers, Some(&peer))
+        };
+        for host in [
+            "192.0.2.2",
+            "192.0.2.2:7312",
+            "localhost:7312",
+            "127.0.0.1",
+            "Waldo.Internal:7312",
+        ] {
+            assert!(includes(host, "192.0.2.2"), "{host}");
+        }
+        assert!(includes("[2001:db8::1]:7312", "2001:db8::1"));
+        for host in [
+            "192.0.2.3",
+            "0.0.0.0:7312",
+            "evil.example",
+            "192.0.2.2.evil.example",
+            "2001:db8::1",
+        ] {
+            assert!(!includes(host, "192.0.2.2"), "{host}");
+        }
+        assert!(!includes("192.0.2.2", "unknown"));
+    }
 }

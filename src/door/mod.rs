@@ -19,7 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,10 +116,12 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 // Answers are written whole; where this fails the connection is broken and its task will notice.
                 let _ = stream.set_nodelay(true);
+                let here = stream.local_addr().ok();
                 Ok((
                     Stream::Tcp(stream),
                     Peer {
                         address: Some(address),
+                        here: here.map(|here| here.ip().to_canonical()),
                         credentials: None,
                     },
                 ))
@@ -135,6 +137,7 @@ impl Listener {
                     Stream::Unix(stream),
                     Peer {
                         address: None,
+                        here: None,
                         credentials,
                     },
                 ))
@@ -148,6 +151,8 @@ impl Listener {
 pub struct Peer {
     /// On TCP.
     pub address: Option<SocketAddr>,
+    /// On TCP: the address of this machine that it has connected to.
+    pub here: Option<IpAddr>,
     /// On a Unix socket, as the kernel tells.
     pub credentials: Option<PeerCredentials>,
 }

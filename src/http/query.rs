@@ -205,7 +205,7 @@ impl Query {
             .peer
             .as_ref()
             .is_none_or(|peer| peer.address.is_some());
-        if over_tcp && !self.hosts.include(&asked.headers) {
+        if over_tcp && !self.hosts.include(&asked.headers, asked.peer.as_ref()) {
             return Err(Problem::new(
                 Code::MisdirectedRequest,
                 "this door answers for localhost; add other names to [query] hosts",

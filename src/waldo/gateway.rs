@@ -117,11 +117,9 @@ impl Gateway {
     /// Keeps web pages out: those that had their name pointed at this machine, and those that send requests elsewhere.
     fn guard(&self, request: &Request<RequestBody>) -> Result<(), Problem> {
         let headers = request.headers();
-        let over_tcp = request
-            .extensions()
-            .get::<Peer>()
-            .is_none_or(|peer| peer.address.is_some());
-        if over_tcp && !self.hosts.include(headers) {
+        let peer = request.extensions().get::<Peer>();
+        let over_tcp = peer.is_none_or(|peer| peer.address.is_some());
+        if over_tcp && !self.hosts.include(headers, peer) {
             return Err(Problem::new(
                 Code::MisdirectedRequest,
                 "this door answers for localhost",

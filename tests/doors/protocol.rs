@@ -75,11 +75,18 @@ async fn heads_over_the_limits_get_431() {
 async fn handlers_know_the_peer() {
     let door = start(Limits::default()).await;
     let mut client = door.send("GET /peer HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let told = one(&mut client).await;
     assert!(
-        one(&mut client)
-            .await
-            .contains(&client.local_addr().unwrap().to_string())
+        told.contains(&client.local_addr().unwrap().to_string()),
+        "{told}"
     );
+    // Also where a door listens on every address: which one the client has chosen.
+    let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 2], everywhere.local_addr().unwrap().port()));
+    let door = start_on(Listener::Tcp(everywhere), address, Limits::default());
+    let mut client = door.send("GET /peer HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let told = one(&mut client).await;
+    assert!(told.contains("here: Some(127.0.0.2)"), "{told}");
 
     let unix = start_unix(Limits::default());
     let mut client = unix.send("GET /peer HTTP/1.1\r\nHost: a\r\n\r\n").await;

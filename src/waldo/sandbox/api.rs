@@ -20,7 +20,9 @@ use super::words::Cause;
 use super::world::Onboarding;
 use super::{Inner, dashboard, document};
 use crate::door::problem::json_bytes;
-use crate::door::{BodyError, BodyLimits, Code, Hosts, Problem, Routes, is_foreign, read_body};
+use crate::door::{
+    BodyError, BodyLimits, Code, Hosts, Peer, Problem, Routes, is_foreign, read_body,
+};
 
 /// Bytes of a JSON body.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -45,6 +47,7 @@ pub(super) struct Call {
     pub(super) path: Vec<String>,
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
+    pub(super) peer: Option<Peer>,
     pub(super) body: Stuff,
 }
 
@@ -55,9 +58,10 @@ pub(super) fn routes(inner: Arc<Inner>, hosts: Hosts) -> Routes {
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
         .then(
-            move |method, path: warp::path::FullPath, query: String, headers, body| {
+            move |method, path: warp::path::FullPath, query: String, headers, peer, body| {
                 let (inner, hosts) = (Arc::clone(&inner), Arc::clone(&hosts));
                 let call = Call {
                     method,
@@ -66,6 +70,7 @@ pub(super) fn routes(inner: Arc<Inner>, hosts: Hosts) -> Routes {
                         .into_owned()
                         .collect(),
                     headers,
+                    peer,
                     body: Box::pin(stream(body)),
                 };
                 async move { answer(&inner, &hosts, call).await }
@@ -90,7 +95,7 @@ fn segments(path: &str) -> Vec<String> {
 }
 
 async fn answer(inner: &Arc<Inner>, hosts: &Hosts, call: Call) -> Reply {
-    if !hosts.include(&call.headers) {
+    if !hosts.include(&call.headers, call.peer.as_ref()) {
         let why = "this door does not answer for that host name";
         return Problem::new(Code::MisdirectedRequest, why).into();
     }
