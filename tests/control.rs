@@ -298,6 +298,9 @@ fn a_path_tells_which_methods_it_takes_and_refuses_parameters_that_it_does_not_k
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
     assert_eq!(call("HEAD", "/v1/resync/1").status, 404);
+    for method in ["GET", "POST", "DELETE"] {
+        call(method, "/v1/nope").assert_problem(404, "not_found");
+    }
     assert_eq!(call("HEAD", "/v1/requests").status, 200);
     call("POST", "/v1/flags?colour=red").assert_bad_parameter("colour");
     call("GET", "/v1/resync/1?colour=red").assert_bad_parameter("colour");

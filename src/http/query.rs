@@ -119,6 +119,14 @@ pub(super) const PAGE: &[Path] = paths! {
     "/page/{file}" [] => page::file;
 };
 
+/// Whether anything is served at a path.
+pub(super) fn is_served(path: &str) -> bool {
+    PATHS
+        .iter()
+        .chain(PAGE)
+        .any(|known| matched(known.form, path).is_some())
+}
+
 /// The routes of the door.
 pub fn routes(query: Arc<Query>) -> Routes {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();

@@ -156,8 +156,23 @@ pub fn routes(control: Arc<Control>, reads: Routes) -> Routes {
                 }
             },
         )
+        .or(nowhere())
+        .unify()
         .or(reads)
         .unify()
+        .boxed()
+}
+
+/// Answers what would change something at a path of neither door: the reads know other methods as not allowed only.
+fn nowhere() -> Routes {
+    warp::path::full()
+        .and(warp::method())
+        .and_then(|path: FullPath, method: Method| async move {
+            if is_read(&method) || query::is_served(path.as_str()) {
+                return Err(warp::reject());
+            }
+            Ok(Reply::from(Problem::not_found("there is no such path")))
+        })
         .boxed()
 }
 
