@@ -2,6 +2,8 @@
 //!
 //! Labels are closed lists of our own words; nothing that a webhook says becomes one.
 
+mod plain;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -177,6 +179,26 @@ struct Following {
     kind: &'static str,
 }
 
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4, which everything reads.
+    Plain,
+    /// OpenMetrics 1.0.0, which Prometheus itself asks for.
+    OpenMetrics,
+}
+
+impl Format {
+    /// As `Content-Type` has it.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
 /// The metrics of one daemon.
 #[derive(Debug)]
 pub struct Metrics {
@@ -254,9 +276,9 @@ impl Metrics {
         self.with(|registry| registry.register(name, help, Info::new(facts)));
     }
 
-    /// All metrics in the text format, with those that were looked up for this answer.
+    /// All metrics as text, with those that were looked up for this answer.
     #[must_use]
-    pub fn text(&self, looked_up: Vec<Sample>) -> String {
+    pub fn text(&self, looked_up: Vec<Sample>, format: Format) -> String {
         let mut text = String::new();
         let mut more = Registry::with_prefix(PREFIX);
         more.register_collector(Box::new(LookedUp(looked_up)));
@@ -264,7 +286,10 @@ impl Metrics {
         let _ = self.with(|registry| encode_registry(&mut text, registry));
         let _ = encode_registry(&mut text, &more);
         let _ = encode_eof(&mut text);
-        text
+        match format {
+            Format::Plain => plain::plain(&text),
+            Format::OpenMetrics => text,
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Registry) -> T) -> T {

@@ -40,14 +40,15 @@ fn samples(text: &str) -> Vec<Read> {
     lines.map(sample).collect()
 }
 
-fn served(text: &str) -> Series {
+/// What a text says of types; `open` for OpenMetrics, which leaves out the endings of some names there.
+fn read(text: &str, open: bool) -> Series {
     let mut series = Series::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             let (name, kind) = match kind {
-                "counter" => (format!("{name}_total"), "counter"),
-                "info" => (format!("{name}_info"), "gauge"),
+                "counter" if open => (format!("{name}_total"), "counter"),
+                "info" if open => (format!("{name}_info"), "gauge"),
                 kind => (name.to_owned(), kind),
             };
             let known = series.insert(name, (kind.to_owned(), BTreeSet::new()));
@@ -73,6 +74,10 @@ fn served(text: &str) -> Series {
         );
     }
     series
+}
+
+fn served(text: &str) -> Series {
+    read(text, false)
 }
 
 /// The table of docs/OPERATIONS.md.
@@ -169,7 +174,58 @@ fn what_is_served_is_documented_and_what_is_documented_is_served() {
             "{name} is documented, but not served"
         );
     }
-    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn open_metrics_say_the_same_to_those_who_ask_for_them() {
+    let daemon = busy();
+    let plain = daemon.get("/metrics").text();
+    let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
+    let answer = daemon
+        .reader()
+        .call("GET", "/metrics", &accept, None)
+        .unwrap();
+    let kind = answer.header("content-type").unwrap().to_owned();
+    assert_eq!(
+        kind,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let text = answer.text();
+    assert!(
+        text.ends_with("# EOF\n") && text.contains("# TYPE waldo_syncd_ingest_answers counter\n"),
+        "{text}"
+    );
+    assert_eq!(read(&text, true), served(&plain));
+    // In the older format a help, a type and the samples of a metric are named alike, and nothing else is a comment.
+    let mut lines = plain.lines().peekable();
+    let mut metrics = 0;
+    while let Some(line) = lines.next() {
+        let name = line
+            .strip_prefix("# HELP ")
+            .and_then(|rest| rest.split(' ').next())
+            .unwrap_or_else(|| panic!("{line}"));
+        let kind = lines
+            .next()
+            .and_then(|line| line.strip_prefix(&format!("# TYPE {name} ")))
+            .unwrap();
+        assert!(
+            ["counter", "gauge", "histogram"].contains(&kind),
+            "{name}: {kind}"
+        );
+        while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
+            let (of, ..) = sample(line);
+            let ending = of
+                .strip_prefix(name)
+                .unwrap_or_else(|| panic!("{line} under {name}"));
+            assert!(
+                ending.is_empty()
+                    || (kind == "histogram" && ["_sum", "_count", "_bucket"].contains(&ending)),
+                "{line}"
+            );
+        }
+        metrics += 1;
+    }
+    assert!(metrics > 50, "{metrics}");
 }
 
 #[test]

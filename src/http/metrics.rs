@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::HeaderValue;
+use http::header::{ACCEPT, HeaderValue, VARY};
+use http::{HeaderMap, StatusCode};
 use warp::reply::Response as Reply;
 
 use super::params::Params;
@@ -12,7 +12,7 @@ use super::query::{Asked, Query};
 use super::reply::{self, Problem, SEQ_HEADER};
 use crate::clock::now;
 use crate::domain::{Disposition, State, Timestamp};
-use crate::metrics::{Number, Sample};
+use crate::metrics::{Format, Number, Sample};
 use crate::store::Stats;
 
 /// How long the numbers from the file may take. Without them the rest is still told.
@@ -31,7 +31,7 @@ pub(super) async fn answer(
     query: Arc<Query>,
     _: String,
     _: Params,
-    _: Asked,
+    asked: Asked,
 ) -> Result<Reply, Problem> {
     let census = query.store.census(now(), query.give_up_after_ms());
     let census = match tokio::time::timeout(FILE_WITHIN, census).await {
@@ -45,16 +45,37 @@ pub(super) async fn answer(
             None
         }
     };
-    let text = query.metrics.text(samples(&query, census.as_ref(), now()));
-    let mut reply = reply::bytes(
-        StatusCode::OK,
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        text,
-    );
-    reply
-        .headers_mut()
-        .insert(SEQ_HEADER, HeaderValue::from(query.store.projected().0));
+    let format = accepted(&asked.headers);
+    let samples = samples(&query, census.as_ref(), now());
+    let text = query.metrics.text(samples, format);
+    let mut reply = reply::bytes(StatusCode::OK, format.content_type(), text);
+    let headers = reply.headers_mut();
+    headers.insert(SEQ_HEADER, HeaderValue::from(query.store.projected().0));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
     Ok(reply)
+}
+
+/// OpenMetrics for those who ask for it by its name, at least as much as for plain text.
+fn accepted(headers: &HeaderMap) -> Format {
+    let wish = |media_type: &str| -> Option<f32> {
+        let fields = headers.get_all(ACCEPT).iter();
+        let wishes = fields.filter_map(|field| field.to_str().ok());
+        let of_type = wishes
+            .flat_map(|wishes| wishes.split(','))
+            .filter_map(|wish| {
+                let mut parts = wish.split(';').map(str::trim);
+                let named = parts.next()?.eq_ignore_ascii_case(media_type);
+                let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+                named.then_some(weight.unwrap_or(1.0))
+            });
+        of_type.max_by(f32::total_cmp)
+    };
+    match wish("application/openmetrics-text") {
+        Some(weight) if weight > 0.0 && weight >= wish("text/plain").unwrap_or(0.0) => {
+            Format::OpenMetrics
+        }
+        _ => Format::Plain,
+    }
 }
 
 fn samples(query: &Query, census: Option<&Stats>, now: Timestamp) -> Vec<Sample> {
@@ -181,4 +202,40 @@ fn samples(query: &Query, census: Option<&Stats>, now: Timestamp) -> Vec<Sample>
 /// A clock that was set back makes nothing younger than now.
 fn seconds(ms: i64) -> u64 {
     u64::try_from(ms / 1000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_metrics_are_for_those_who_ask_for_them() {
+        let format = |accept: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in accept {
+                headers.append(ACCEPT, field.parse().unwrap());
+            }
+            accepted(&headers)
+        };
+        let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+            application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,\
+            text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for asks in [
+            &[prometheus][..],
+            &["application/openmetrics-text"],
+            &["text/plain", "Application/OpenMetrics-Text; version=1.0.0"],
+        ] {
+            assert_eq!(format(asks), Format::OpenMetrics, "{asks:?}");
+        }
+        for does_not in [
+            &[][..],
+            &["*/*"],
+            &["text/plain"],
+            &["application/openmetrics-text;q=0"],
+            &["text/plain;q=0.9, application/openmetrics-text;q=0.5"],
+            &["text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"],
+        ] {
+            assert_eq!(format(does_not), Format::Plain, "{does_not:?}");
+        }
+    }
 }

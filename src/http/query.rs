@@ -191,7 +191,7 @@ impl Query {
                 "default-src 'none'; frame-ancestors 'none'",
             ));
         if !self.cors_origins.is_empty() {
-            headers.insert(VARY, HeaderValue::from_static("Origin"));
+            headers.append(VARY, HeaderValue::from_static("Origin"));
         }
         if let Some(origin) = allowed_origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -381,13 +381,13 @@ fn told(document: &mut Document, form: &str) -> Told {
         }
         "/metrics" => {
             let example = "# TYPE waldo_syncd_ready gauge\nwaldo_syncd_ready 1\n";
-            let answers = text(
-                document,
-                "OpenMetrics text.",
-                "application/openmetrics-text",
-                example,
-                &[&SEQ],
-            );
+            let meaning = "Prometheus' text, or OpenMetrics for those who ask for it.";
+            let mut answers = text(document, meaning, "text/plain", example, &[&SEQ]);
+            let open_metrics =
+                json!({"schema": {"type": "string"}, "example": format!("{example}# EOF\n")});
+            if let Some((_, answer)) = answers.first_mut() {
+                answer["content"]["application/openmetrics-text"] = open_metrics;
+            }
             told(
                 "metrics",
                 "daemon",
