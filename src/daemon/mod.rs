@@ -6,6 +6,7 @@ mod files;
 mod lookout;
 mod outbound;
 mod retention;
+mod rights;
 mod samples;
 mod sandbox;
 mod secrets;
@@ -132,6 +133,7 @@ pub async fn run(
         max_lag: config.store.max_lag,
         clock: crate::clock::now,
     })?;
+    rights::narrow(&data_dir);
     let result = serve(loaded, environment, options, &data_dir, &store).await;
     let last = store.clone();
     let stopped = tokio::task::spawn_blocking(move || thread.stop(&last)).await;

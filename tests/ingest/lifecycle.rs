@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -288,6 +290,45 @@ fn files_are_for_the_owner_only_whatever_the_umask() {
     }
     assert_eq!(mode(&place.data()), 0o700);
     assert_eq!(socket, 0o660);
+}
+
+#[test]
+fn wider_rights_are_told_at_the_start_and_those_of_the_files_narrowed() {
+    let mut daemon = Daemon::start();
+    daemon.deliver(flag("c", true));
+    daemon.kill();
+    let (data, file) = (daemon.data(), daemon.data().join("waldo-syncd.db"));
+    let (wal, secret) = (data.join("waldo-syncd.db-wal"), data.join("webhook-secret"));
+    assert!(wal.exists(), "the case has no sense");
+    let widen =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    widen(&data, 0o755);
+    widen(&file, 0o644);
+    widen(&wal, 0o640);
+    daemon.start_again();
+    assert_eq!((mode(&file), mode(&secret)), (0o600, 0o600));
+    assert_eq!(mode(&wal), 0o600);
+    // Whoever made the directory may have meant it.
+    assert_eq!(mode(&data), 0o755);
+    let log = daemon.log();
+    let told = |path: &Path, mode: &str, what: &str| {
+        let (path, mode) = (format!("{} ", path.display()), format!("(mode {mode})"));
+        let line = log.lines().filter(|line| line.contains(&mode));
+        let line: Vec<_> = line.filter(|line| line.contains(&path)).collect();
+        assert!(line.len() == 1 && line[0].contains(what), "{path}: {log}");
+    };
+    told(&data, "0755", &format!("chmod 700 {}", data.display()));
+    told(&file, "0644", "owner's alone now");
+    daemon.stop();
+    widen(&data, 0o700);
+    let before = daemon.log().lines().count();
+    daemon.start_again();
+    let log = daemon.log();
+    let since: Vec<_> = log.lines().skip(before).collect();
+    assert!(
+        !since.iter().any(|line| line.contains("open to others")),
+        "{since:?}"
+    );
 }
 
 #[test]
