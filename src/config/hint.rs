@@ -1,6 +1,6 @@
 //! The nearest known name for one that is not known.
 
-use super::table::{KEYS, SECTIONS};
+use super::table::{KEYS, Key, SECTIONS};
 
 /// Under this likeness a guess would puzzle more than it helps; the known names are listed instead.
 const LIKE_ENOUGH: f64 = 0.75;
@@ -52,23 +52,27 @@ pub(super) fn key(section: &str, name: &str) -> String {
     }
 }
 
+/// Whoever left the section out may have meant it in the name, as in `ingest_listen`.
 pub(super) fn key_without_section(name: &str) -> String {
-    match nearest(name, KEYS.iter().map(|key| key.name)) {
-        Some((near, likeness)) if likeness >= LIKE_ENOUGH => {
-            let homes = KEYS
-                .iter()
-                .filter(|key| key.name == near)
-                .map(|key| key.section);
-            format!(
-                "did you mean \"{near}\" in section [{}]?",
-                homes.collect::<Vec<_>>().join("] or [")
-            )
-        }
-        _ => format!(
-            "known sections are {}",
-            list(SECTIONS.iter().map(|(known, _)| *known))
-        ),
+    let with_section = |key: &Key| format!("{}_{}", key.section, key.name);
+    let long: Vec<String> = KEYS.iter().map(with_section).collect();
+    let names = KEYS.iter().map(|key| key.name);
+    let Some((near, likeness)) = nearest(name, names.chain(long.iter().map(String::as_str))) else {
+        return String::new();
+    };
+    let meant = |key: &&Key| key.name == near || with_section(key) == near;
+    let keys: Vec<&Key> = KEYS.iter().filter(meant).collect();
+    let homes: Vec<&str> = keys.iter().map(|key| key.section).collect();
+    let key = format!(
+        "\"{}\" in section [{}]",
+        keys.first().map_or(near, |key| key.name),
+        homes.join("] or [")
+    );
+    if likeness >= LIKE_ENOUGH {
+        return format!("did you mean {key}?");
     }
+    let sections = list(SECTIONS.iter().map(|(known, _)| *known));
+    format!("the nearest key is {key}; known sections are {sections}")
 }
 
 pub(super) fn variable(name: &str) -> String {

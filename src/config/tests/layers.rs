@@ -149,6 +149,14 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
             "key \"max_body\" stands outside of any section in FILE, line 1: did you mean \"max_body\" in section [ingest]?",
         ),
         (
+            "listen = 1\n",
+            "key \"listen\" stands outside of any section in FILE, line 1: did you mean \"listen\" in section [ingest] or [query] or [gateway]?",
+        ),
+        (
+            "ingest_listen = 1\n",
+            "key \"ingest_listen\" stands outside of any section in FILE, line 1: did you mean \"listen\" in section [ingest]?",
+        ),
+        (
             "log = 1\n",
             "section [log] of FILE, line 1, is not a section: write [log] and its keys below",
         ),
@@ -160,6 +168,11 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
     for (config, expected) in cases {
         assert_eq!(complaint(config), expected);
     }
+    let unlike = complaint("zzz = 1\n");
+    assert!(
+        unlike.contains("the nearest key is \"") && unlike.contains("\" in section ["),
+        "{unlike}"
+    );
     assert!(complaint("[xyz]\n").contains("known sections are ingest, query, control"));
 }
 
