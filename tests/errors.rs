@@ -852,6 +852,42 @@ fn commands_that_cannot_be_understood() {
             says: &["--context", "expected JSON"],
         },
         Failure {
+            what: "an address that is none",
+            run: |place| place.cli(&["serve", "--ingest", "nonsense"]),
+            code: 2,
+            says: &["\"nonsense\"", "host:port", "127.0.0.1:7311"],
+        },
+        Failure {
+            what: "a port that is none",
+            run: |place| place.cli(&["serve", "--ingest", "127.0.0.1:99999"]),
+            code: 2,
+            says: &["\"127.0.0.1:99999\"", "host:port"],
+        },
+        Failure {
+            what: "a query door that is turned off without another one",
+            run: |place| place.cli(&["serve", "--query", ""]),
+            code: 2,
+            says: &["query.listen (command line) is empty", "query.socket"],
+        },
+        Failure {
+            what: "a gateway's address that is none",
+            run: |place| place.cli(&["outbound", "--gateway", "nonsense"]),
+            code: 2,
+            says: &["\"nonsense\"", "host:port", "127.0.0.1:7313"],
+        },
+        Failure {
+            what: "a sandbox's address that is none",
+            run: |place| place.cli(&["sandbox", "--listen", "nonsense"]),
+            code: 2,
+            says: &["'nonsense'", "host:port", "127.0.0.1:7314"],
+        },
+        Failure {
+            what: "an address of the sandbox beside the daemon that is none",
+            run: |place| place.cli(&["serve", "--sandbox", "nonsense"]),
+            code: 2,
+            says: &["'nonsense'", "host:port"],
+        },
+        Failure {
             what: "what destroys, without a terminal and without --yes",
             run: |place| {
                 stopped(place);

@@ -143,7 +143,12 @@ impl CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
-        Self::Failed(error.to_string())
+        let told = error.to_string();
+        if error.is_usage() {
+            Self::Usage(told)
+        } else {
+            Self::Failed(told)
+        }
     }
 }
 

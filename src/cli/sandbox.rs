@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::share;
+use super::values::{address, share};
 use super::{CliError, Context};
 use crate::waldo::sandbox::{API_KEY, CLIENT_SECRET, Mischief, Options, WebhookUrl};
 use crate::{daemon, logging};
@@ -18,7 +18,7 @@ amounts: --delay TIME (at most), --burst N, --token-life TIME. All of it: docs/S
 Example: waldo-syncd sandbox --webhook-url \"$(waldo-syncd webhook-url)\" --duplicates 0.1")]
 pub struct SandboxArgs {
     /// Where the API is
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7314")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7314", value_parser = address)]
     listen: String,
     /// Where webhooks go (http only); without it none are sent
     #[arg(long, value_name = "URL")]

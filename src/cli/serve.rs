@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::address;
 use super::{CliError, Context};
 use crate::daemon::{self, ServeOptions};
 use crate::logging;
@@ -26,7 +27,7 @@ pub struct ServeArgs {
     #[arg(long)]
     outbound: bool,
     /// Run a stand-in for Waldo in this process and speak to it; data in a directory of its own
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:7314")]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:7314", value_parser = address)]
     sandbox: Option<String>,
     /// Where apps call Waldo through [usual: 127.0.0.1:7313]
     #[arg(long, value_name = "ADDR")]

@@ -19,7 +19,8 @@ pub(super) fn any<T>(value: T) -> Option<T> {
     Some(value)
 }
 
-pub(super) fn address(text: String) -> Option<String> {
+/// `host:port`, as one listens on.
+pub fn address(text: String) -> Option<String> {
     if text.parse::<SocketAddr>().is_ok() {
         return Some(text);
     }

@@ -54,6 +54,11 @@ impl ConfigError {
             _ => &[],
         }
     }
+
+    /// Whether something on the command line is wrong, as opposed to what stands in files and variables.
+    pub fn is_usage(&self) -> bool {
+        self.problems().iter().any(Problem::is_typed)
+    }
 }
 
 /// What a person can do about a file that cannot be read; a file that is too large says it itself.
@@ -118,8 +123,24 @@ pub enum Problem {
         expects: &'static str,
     },
     /// Keys that are good alone but not together.
-    #[error("{0}")]
-    Conflict(String),
+    #[error("{text}")]
+    Conflict {
+        text: String,
+        /// Whether one of them was given on the command line.
+        typed: bool,
+    },
+}
+
+impl Problem {
+    /// Whether it is about something that was given on the command line.
+    fn is_typed(&self) -> bool {
+        match self {
+            Self::UnknownFlag { .. } => true,
+            Self::BadValue { place, .. } => matches!(place, Place::Flag { .. }),
+            Self::Conflict { typed, .. } => *typed,
+            _ => false,
+        }
+    }
 }
 
 /// The value that was given, if it may be repeated.

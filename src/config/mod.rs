@@ -18,6 +18,7 @@ mod tests;
 mod together;
 mod value;
 
+pub use check::address;
 pub use environment::Environment;
 pub use error::{ConfigError, Given, Place, Problem};
 pub use load::{Loaded, Origin, load, load_text};

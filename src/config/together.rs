@@ -125,14 +125,21 @@ impl Layers {
     /// Says nothing when one of the keys has a bad value: that problem is told already, and this one may be its echo.
     fn conflict(&mut self, keys: &[&str], text: String) {
         if !keys.iter().any(|key| self.bad.contains(*key)) {
-            self.problems.push(Problem::Conflict(text));
+            let typed = keys
+                .iter()
+                .any(|key| self.origin(key) == Some(Origin::Flag));
+            self.problems.push(Problem::Conflict { text, typed });
         }
+    }
+
+    fn origin(&self, dotted: &str) -> Option<Origin> {
+        let index = KEYS.iter().position(|key| key.dotted() == dotted)?;
+        self.origins.get(index).copied()
     }
 
     /// A key with the place that set it.
     fn told(&self, dotted: &str) -> String {
-        let index = KEYS.iter().position(|key| key.dotted() == dotted);
-        match index.and_then(|index| self.origins.get(index)) {
+        match self.origin(dotted) {
             Some(Origin::File { line }) => format!("{dotted} (file, line {line})"),
             Some(Origin::Environment) => format!("{dotted} (environment)"),
             Some(Origin::Flag) => format!("{dotted} (command line)"),
