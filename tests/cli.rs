@@ -21,6 +21,7 @@ use common::{Daemon, Place};
 
 /// Lines of a terminal of the usual size.
 const SCREEN_LINES: usize = 24;
+const SCREEN_COLUMNS: usize = 80;
 
 /// An error stands on stderr alone, says something, and fits on a few lines.
 #[track_caller]
@@ -32,41 +33,45 @@ pub fn assert_helpful(run: &Run) {
 #[test]
 fn help_of_each_verb_fits_a_screen_and_shows_an_example() {
     let place = Place::new();
-    let verbs: [&[&str]; 27] = [
-        &["serve"],
-        &["sandbox"],
-        &["init"],
-        &["webhook-url"],
-        &["send"],
-        &["status"],
-        &["customers"],
-        &["customer"],
-        &["events"],
-        &["event"],
-        &["requests"],
-        &["outbound"],
-        &["track"],
-        &["settle"],
-        &["resync"],
-        &["backup"],
-        &["restore"],
-        &["check"],
-        &["rebuild"],
-        &["prune"],
-        &["erase"],
-        &["export"],
-        &["doctor"],
-        &["config", "check"],
-        &["config", "show"],
-        &["man"],
-        &["completions"],
-    ];
-    for verb in verbs {
-        let run = place.run(&[verb, &["--help"]].concat());
+    // clap asks COLUMNS where there is no terminal.
+    let help = |words: &[&str]| {
+        let mut command = place.command();
+        command
+            .args(words)
+            .arg("--help")
+            .env("COLUMNS", SCREEN_COLUMNS.to_string());
+        place.finish(command)
+    };
+    let verbs_of = |words: &[&str]| -> Vec<String> {
+        let text = help(words).stdout;
+        let (_, list) = text.split_once("Commands:\n").unwrap();
+        let lines = list.lines().take_while(|line| !line.is_empty());
+        let words = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let words = words.filter_map(|line| line.split_whitespace().next());
+        let verbs = words.filter(|word| *word != "help").map(str::to_owned);
+        verbs.collect()
+    };
+    let mut all: Vec<Vec<String>> = Vec::new();
+    for verb in verbs_of(&[]) {
+        if verb == "config" {
+            let beneath = verbs_of(&["config"]).into_iter();
+            all.extend(beneath.map(|word| vec![verb.clone(), word]));
+        } else {
+            all.push(vec![verb]);
+        }
+    }
+    assert!(all.len() >= 28, "{all:?}");
+    for verb in &all {
+        let verb: Vec<&str> = verb.iter().map(String::as_str).collect();
+        let run = help(&verb);
         run.assert_code(0);
         let lines = run.stdout.lines().count();
         assert!(
-            lines <= SCREEN_LINES,
+            lines <= SCREEN_LINES
+                && run
+                    .stdout
+                    .lines()
+                    .all(|line| line.chars().count() <= SCREEN_COLUMNS),
             "{verb:?}: {lines} lines\n{}",
             run.stdout
         );

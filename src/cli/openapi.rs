@@ -11,16 +11,14 @@ use crate::http::openapi::{CONTROL_DOOR, QUERY_DOOR};
 #[derive(Debug, Args)]
 #[command(after_help = "Example: waldo-syncd openapi > openapi.json")]
 pub struct OpenapiArgs {
-    /// Which door
+    /// What apps read, or what they tell and ask for
     #[arg(long, value_enum, default_value_t = Door::Query)]
     door: Door,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Door {
-    /// What apps read
     Query,
-    /// What apps tell and ask for
     Control,
 }
 

@@ -10,32 +10,34 @@ use super::{CliError, Context};
 use crate::waldo::sandbox::{API_KEY, CLIENT_SECRET, Mischief, Options, WebhookUrl};
 use crate::{daemon, logging};
 
-/// Stand in for Waldo on this machine: its API, its outcomes, its webhooks and what goes wrong with them.
+/// Stand in for Waldo: its API, its outcomes, its webhooks and their troubles.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Shares from 0 to 1: --fail --duplicates --reorder --lose --loops --unknown --changed-shapes;
-amounts: --delay TIME (at most), --burst N, --token-life TIME. All of it: docs/SANDBOX.md
-Example: waldo-syncd sandbox --webhook-url \"$(waldo-syncd webhook-url)\" --duplicates 0.1")]
+Shares from 0 to 1: --fail --duplicates --reorder --lose --loops --unknown
+--changed-shapes; amounts: --delay TIME (at most), --burst N, --token-life TIME.
+All of it: docs/SANDBOX.md
+Example:
+  waldo-syncd sandbox --webhook-url \"$(waldo-syncd webhook-url)\" --lose 0.1")]
 pub struct SandboxArgs {
     /// Where the API is
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7314", value_parser = address)]
     listen: String,
-    /// Where webhooks go (http only); without it none are sent
+    /// Where webhooks go (http only); none without it
     #[arg(long, value_name = "URL")]
     webhook_url: Option<WebhookUrl>,
     /// Write where it listens to this file once it does
     #[arg(long, value_name = "PATH")]
     ready_file: Option<PathBuf>,
-    /// Time between the phases of an evaluation
+    /// Time between phases of a run
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
     pace: Duration,
-    /// The same seed decides the same [default: another one each time]
+    /// What decides all chance [default: a new one]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// The key to log in with
+    /// Login key
     #[arg(long, value_name = "KEY", default_value = API_KEY)]
     api_key: String,
-    /// The secret to log in with
+    /// Login secret
     #[arg(long, value_name = "SECRET", default_value = CLIENT_SECRET)]
     client_secret: String,
     /// How long a token is valid

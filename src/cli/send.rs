@@ -16,7 +16,7 @@ use super::{CliError, Context, values};
 waldo-syncd send [OPTIONS] <--customer <ID> <EVENT>|--file <FILE>>",
     after_help = "\
 Examples: waldo-syncd send onboard --customer c-1 --status APPROVED
-          waldo-syncd send evaluation --customer c-1 --request r-1 --run fraud:completed --score 0.7"
+          waldo-syncd send evaluation --customer c-1 --run fraud:completed"
 )]
 pub struct SendArgs {
     /// onboard, flag, evaluation, or any other name
@@ -44,7 +44,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "0..1", value_parser = values::share)]
     score: Option<f64>,
     /// flag; true for the event flag
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
     flag: Option<bool>,
     /// Send this file as it is instead (- is standard input)
     #[arg(long, value_name = "FILE")]
