@@ -97,6 +97,16 @@ pub struct Memory {
     pub open_requests: Vec<u64>,
 }
 
+impl Memory {
+    /// The requests that the latest events were tied to: a repeat of such an event is counted to the same one, which may
+    /// be settled by then.
+    pub fn requests_of_repeats(&self) -> impl Iterator<Item = &str> {
+        self.latest
+            .values()
+            .filter_map(|latest| latest.request_id.as_deref())
+    }
+}
+
 /// An event that a repeat would be measured against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latest {

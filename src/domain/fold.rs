@@ -57,7 +57,7 @@ pub struct Verdict {
 /// The rows that an event needs to have in the world before it is stepped; with a request, also its customer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Needs<'a> {
-    /// The customer, with all its open requests.
+    /// The customer, with all its open requests and those that a repeat is counted to ([`requests_of_repeats`](super::customer::Memory::requests_of_repeats)).
     pub customer_id: Option<&'a str>,
     /// The request, with the digests seen under it.
     pub request_id: Option<&'a str>,
@@ -66,7 +66,7 @@ pub struct Needs<'a> {
 /// The rows at hand.
 #[derive(Debug, Default)]
 pub struct World {
-    /// Customers; each with all its open requests in `requests`.
+    /// Customers; each with all its open requests, and those that a repeat is counted to, in `requests`.
     pub customers: Rows<Customer>,
     /// Requests; each with the digests seen under it, and its customer in `customers`.
     pub requests: Rows<WaldoRequest>,

@@ -423,6 +423,13 @@ impl Projector {
                 self.world.requests.put(request);
             }
         }
+        for id in customer.memory.requests_of_repeats() {
+            if self.world.requests.get(id).is_none()
+                && let Some(request) = finder.request(id)?
+            {
+                self.world.requests.put(request);
+            }
+        }
         self.world.customers.put(customer);
         Ok(())
     }

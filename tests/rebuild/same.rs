@@ -203,6 +203,32 @@ fn any_log_gives_the_same_rows_again_also_when_pruned_and_erased() {
     run.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// A repeat without a requestId is counted to the request of what it repeats, which may be settled and not at hand.
+#[test]
+fn a_repeat_is_counted_to_a_settled_request_that_is_read_from_the_file() {
+    let folder = TempDir::new().unwrap();
+    let begins = json!({"event": "onboard", "customerId": "c", "requestId": "r",
+        "evaluation": {"type": "document", "status": "initiated"}});
+    let ends = json!({"event": "evaluation", "customerId": "c",
+        "evaluation": {"type": "document", "status": "completed"}});
+    let tell = |body: &serde_json::Value| Step::Tell(Source::Webhook, body.to_string());
+    let again = [Step::Slice, Step::Restart, tell(&ends), Step::Slice];
+    live(
+        folder.path(),
+        &[&[tell(&begins), tell(&ends)], &again[..]].concat(),
+    );
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    let (requests, settled, its): (i64, i64, i64) = connection
+        .query_row(
+            "SELECT count(*), count(settled_at), (SELECT count(*) FROM verdicts WHERE request = key) FROM requests",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap();
+    assert_eq!((requests, settled, its), (1, 1, 3));
+    assert_eq!(quiet(folder.path(), true), Vec::<String>::new());
+}
+
 /// What `counts` says is what counting says.
 fn assert_counts_agree(file: &Path) {
     let connection = Connection::open(file).unwrap();

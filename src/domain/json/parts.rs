@@ -73,7 +73,7 @@ impl Part {
     pub fn is_named(self, name: &str, of: &str) -> bool {
         let quotes = 2;
         let written = (self.end - self.begin) as usize;
-        if written == name.len() + quotes {
+        if written == name.len() + quotes && !self.is_escaped() {
             let inner = self.begin as usize + 1..self.end as usize - 1;
             return of.as_bytes().get(inner) == Some(name.as_bytes());
         }
@@ -261,6 +261,7 @@ mod tests {
             (r#""\ud800event""#, "event", false),
             (r#""\u00e9vent""#, "event", false),
             (r#""\u006B\u004b""#, "kK", true),
+            (r#""\"""#, "\\\"", false),
             (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t", true),
         ] {
             assert_eq!(stands_for(key, name), Some(same), "{key} {name}");
