@@ -3,9 +3,10 @@
 //! What SQLite's `integrity_check` proves is proved here in two parts, so that both run in the order of the file: its
 //! `quick_check` for the structure, and each index against the rows it should have. SQLite itself looks up every row in
 //! every index, one by one and at random. Before that it is seen whether the schema is ours (`objects.rs`), and beside it
-//! whether each row can be read as what it is (`readable.rs`).
+//! whether each row can be read as what it is, none lacks, and the links between them are whole (`readable.rs`, `links.rs`).
 
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 
 use rusqlite::Connection;
 
@@ -92,15 +93,18 @@ fn check_whole(
     let (report, structure, unread) = std::thread::scope(|scope| {
         // Both end before the connection above is closed: only that one may clear away what stands beside the file.
         let structure = scope.spawn(|| structure(&connect(path, Role::Read)?));
-        let unread = scope.spawn(|| match rows {
-            Rows::Read => unreadable_rows(&connect(path, Role::Read)?, &mut |_, _, _| {}),
-            Rows::Pass => Ok(Vec::new()),
+        let unread = (rows == Rows::Read).then(|| {
+            scope.spawn(|| {
+                let connection = connect(path, Role::Read)?;
+                let snapshot = connection.unchecked_transaction()?;
+                unreadable_rows(&snapshot, &mut |_, _, _| {})
+            })
         });
         let report = contents(&snapshot, head, steps);
-        if !unread.is_finished() {
+        if unread.as_ref().is_some_and(|unread| !unread.is_finished()) {
             steps(Step::Reading, 0, 0);
         }
-        let unread = unread.join();
+        let unread = unread.map_or_else(|| Ok(Ok(Vec::new())), ScopedJoinHandle::join);
         if !structure.is_finished() {
             steps(Step::Structure, 0, 0);
         }

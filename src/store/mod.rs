@@ -25,6 +25,7 @@ mod feed;
 mod header;
 mod indexes;
 mod leash;
+mod links;
 mod lists;
 mod maintain;
 mod manifest;

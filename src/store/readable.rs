@@ -1,13 +1,14 @@
-//! Each row of the tables can be read as what it is.
+//! Each row of the tables can be read as what it is, and is linked as the log has it.
 //!
 //! SQLite sees whether a column holds text, and not what the text says: a row that was damaged in the middle of its JSON,
-//! or by somebody's hand, is whole to it.
+//! or by somebody's hand, is whole to it. So is a table that lacks a row.
 
 use rusqlite::{Connection, Row};
 
 use super::StoreError;
 use super::check::{MAX_FAULTS, TELL_EVERY};
-use super::rows::{self, CUSTOMER_COLUMNS, REQUEST_COLUMNS, uint};
+use super::links::{Links, Ties};
+use super::rows::{self, CUSTOMER_COLUMNS, REQUEST_COLUMNS, seq, uint};
 use super::step::{Step, Steps};
 use crate::domain::view::Before;
 use crate::domain::{Disposition, Evidence, Origin};
@@ -16,24 +17,33 @@ use crate::domain::{Disposition, Evidence, Origin};
 type Table = (
     &'static str,
     &'static str,
-    fn(&Row<'_>) -> Result<(), StoreError>,
+    fn(&Row<'_>, &mut Links) -> Result<(), StoreError>,
 );
 
 const TABLES: [Table; 3] = [
-    ("customers", CUSTOMER_COLUMNS, |row| {
-        rows::customer(row).map(drop)
+    ("customers", CUSTOMER_COLUMNS, |row, links| {
+        links.customer(&rows::customer(row)?);
+        Ok(())
     }),
-    ("requests", REQUEST_COLUMNS, |row| {
-        rows::request(row).map(drop)
+    ("requests", REQUEST_COLUMNS, |row, links| {
+        links.request(&rows::request(row)?);
+        Ok(())
     }),
     (
         "verdicts",
-        "seq, origin, evidence, disposition, problems, replaced",
+        "seq, origin, evidence, disposition, problems, replaced, customer, previous_of_customer, request, \
+         previous_of_request",
         verdict,
     ),
 ];
 
-fn verdict(row: &Row<'_>) -> Result<(), StoreError> {
+fn verdict(row: &Row<'_>, links: &mut Links) -> Result<(), StoreError> {
+    let number = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(uint));
+    links.verdict(&Ties {
+        seq: seq(row.get(0)?),
+        customer: (number(6)?, number(7)?),
+        request: (number(8)?, number(9)?),
+    });
     Origin::from_code(row.get(1)?).ok_or_else(|| rows::corrupt(row, 1))?;
     Evidence::from_code(row.get(2)?).ok_or_else(|| rows::corrupt(row, 2))?;
     Disposition::from_code(row.get(3)?).ok_or_else(|| rows::corrupt(row, 3))?;
@@ -42,7 +52,10 @@ fn verdict(row: &Row<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The rows that cannot be read, one line each.
+/// What to do about each of them.
+const CURE: &str = "the log gives it again, in a data directory by `waldo-syncd rebuild`";
+
+/// The rows that cannot be read, lack or are not linked as they should, one line each. To be asked within a transaction.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -58,32 +71,40 @@ pub fn unreadable(connection: &Connection, steps: Steps<'_>) -> Result<Vec<Strin
                 .map(uint)?,
         );
     }
+    let projected = "SELECT projected_seq FROM projection";
+    let projected = seq(connection.query_row(projected, [], |row| row.get(0))?);
+    let mut links = Links::default();
     steps(Step::Reading, done, of);
     for (table, columns, read) in TABLES {
-        let mut statement = connection.prepare(&format!("SELECT {columns} FROM {table}"))?;
+        let sql = format!("SELECT {columns} FROM {table} ORDER BY rowid");
+        let mut statement = connection.prepare(&sql)?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
             done += 1;
             if done.is_multiple_of(TELL_EVERY) {
                 steps(Step::Reading, done.min(of), of);
             }
-            let Err(error) = read(row) else { continue };
+            let Err(error) = read(row, &mut links) else {
+                continue;
+            };
             let number: i64 = row.get(0)?;
             faults.push(format!(
-                "row {number} of {table} cannot be read: {error}; the log gives it again, in a data directory by `waldo-syncd rebuild`"
+                "row {number} of {table} cannot be read: {error}; {CURE}"
             ));
             if faults.len() == MAX_FAULTS {
                 return Ok(faults);
             }
         }
     }
+    let broken = links.end(projected, faults.is_empty());
+    faults.extend(broken.iter().map(|text| format!("{text}; {CURE}")));
     Ok(faults)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::schema::in_memory;
+    use crate::store::schema::{in_memory, start_projections};
 
     #[test]
     fn whoever_waits_is_told_how_far_the_reading_is() {
@@ -91,6 +112,9 @@ mod tests {
         let rows = "WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 20000) \
                     INSERT INTO verdicts (seq, disposition, origin, evidence) SELECT seq, 1, 1, 1 FROM n";
         connection.execute(rows, []).unwrap();
+        start_projections(&connection).unwrap();
+        let projected = "UPDATE projection SET projected_seq = 20000";
+        connection.execute(projected, []).unwrap();
         let mut told = Vec::new();
         let found = unreadable(&connection, &mut |step, done, of| {
             told.push((step, done, of))

@@ -140,6 +140,7 @@ fn removed_event_is_named() {
              UPDATE projection SET projected_seq = 9",
         ),
         &[
+            "the rows of verdicts end at event 10, the projections are at 9",
             "event 5: the chain",
             "event 6: the chain",
             "event 7: the chain",
@@ -265,6 +266,8 @@ fn noted_head_finds_a_cut_log() {
     let connection = Connection::open(place.data().join(FILE)).unwrap();
     unlocked(&connection, sql(CUT));
     drop(connection);
+    // Rows that speak of what is gone would tell.
+    place.cli(&["rebuild"]).assert_code(0);
     let cut = head(&place);
     assert_ne!(cut, whole);
     let run = place.cli(&["check", "--head", &whole]);
@@ -373,6 +376,56 @@ fn a_column_that_does_not_hold_what_we_write_is_named() {
         ),
     ] {
         assert_named(&daemon, sql(change), &[named]);
+    }
+}
+
+/// A row that is gone, or a link that leads elsewhere, is nothing to SQLite either.
+#[test]
+fn a_row_that_lacks_and_a_link_that_is_broken_are_named() {
+    let (daemon, _) = stopped();
+    let customers = "the links between customers and their events are broken";
+    let requests = "the links between requests and their events are broken";
+    let owners = "the links between customers and their requests are broken";
+    let verdicts = "the row of event 4 is missing in verdicts: that of event 5 follows";
+    let end = "the rows of verdicts end at event 9, the projections are at 10";
+    let up = "the link of event 5 in verdicts does not lead to an event before it";
+    for (change, named) in [
+        (
+            "UPDATE customers SET last_event = 99 WHERE key = 1",
+            customers,
+        ),
+        (
+            "UPDATE customers SET last_event = NULL WHERE key = 1",
+            customers,
+        ),
+        (
+            "UPDATE verdicts SET previous_of_customer = NULL WHERE seq = \
+             (SELECT max(seq) FROM verdicts WHERE previous_of_customer IS NOT NULL)",
+            customers,
+        ),
+        (
+            "UPDATE requests SET last_event = 99 WHERE key = 1",
+            requests,
+        ),
+        (
+            "UPDATE requests SET previous_of_customer = key WHERE key = 1",
+            owners,
+        ),
+        (
+            "UPDATE customers SET last_request = 99 WHERE key = 1",
+            owners,
+        ),
+        ("DELETE FROM verdicts WHERE seq = 4", verdicts),
+        ("DELETE FROM verdicts WHERE seq = 10", end),
+        (
+            "UPDATE verdicts SET previous_of_request = 5 WHERE seq = 5",
+            up,
+        ),
+    ] {
+        let tamper = |connection: &Connection| {
+            assert_eq!(connection.execute(change, []).unwrap(), 1, "{change}");
+        };
+        assert_named(&daemon, tamper, &[named]);
     }
 }
 
