@@ -480,7 +480,11 @@ pub fn optional_json<T: DeserializeOwned>(
         .transpose()
 }
 
-fn word<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<Option<T>, StoreError> {
+/// A word from a column of text or null.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is none of ours.
+pub fn word<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> Result<Option<T>, StoreError> {
     let text = row
         .get_ref(column)?
         .as_str_or_null()

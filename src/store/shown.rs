@@ -1,13 +1,16 @@
-//! A customer as it is shown, written straight from its row: what is JSON there already goes as it stands. It is read
-//! through all the same, for an answer that is no JSON would be worse than a slower one.
+//! A customer as it is shown, written straight from its row: what is JSON there already goes as it stands. It is read as
+//! what it is all the same, for a damaged row is to be told here as in a list.
+
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row};
-use serde_json::value::RawValue;
 
 use super::StoreError;
-use super::rows::{corrupt, seq, uint};
+use super::rows::{self, corrupt, seq, uint};
+use crate::domain::customer::Run;
 use crate::domain::object::Object;
-use crate::domain::{Seq, Timestamp};
+use crate::domain::payload::WarningTag;
+use crate::domain::{Origin, Seq, Timestamp};
 
 /// A customer as it is shown, and what tells its states apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +46,10 @@ fn shown(row: &Row<'_>) -> Result<ShownCustomer, StoreError> {
         let value = row.get_ref(column)?;
         value.as_str_or_null().map_err(|_| corrupt(row, column))
     };
-    let json = |column, begin: char| {
-        let text = text(column)?.filter(|text| text.starts_with(begin));
-        let json = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-        json.map(RawValue::get).ok_or_else(|| corrupt(row, column))
-    };
+    rows::json::<Vec<WarningTag>>(row, 8)?;
+    rows::json::<BTreeMap<String, Run>>(row, 9)?;
+    rows::word::<Origin>(row, 10)?;
+    let json = |column| text(column).map(Option::unwrap_or_default);
     let time = |column| Ok::<_, StoreError>(Timestamp(row.get(column)?));
     let last_seq = seq(row.get(13)?);
     let version = uint(row.get(14)?);
@@ -60,8 +62,8 @@ fn shown(row: &Row<'_>) -> Result<ShownCustomer, StoreError> {
     object.put("fraudScore", &row.get::<_, Option<f64>>(5)?);
     object.put("flagged", &row.get::<_, Option<bool>>(6)?);
     object.put("warnings", &row.get::<_, Option<i64>>(7)?);
-    object.put_json("warningTags", json(8, '[')?);
-    object.put_json("evaluations", json(9, '{')?);
+    object.put_json("warningTags", json(8)?);
+    object.put_json("evaluations", json(9)?);
     object.put_text("decidedBy", text(10)?);
     object.put_word("firstSeenAt", &time(11)?);
     object.put_word("updatedAt", &time(12)?);
@@ -76,12 +78,8 @@ fn shown(row: &Row<'_>) -> Result<ShownCustomer, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::domain::Origin;
-    use crate::domain::customer::{Customer, Links, Memory, Run};
-    use crate::domain::payload::WarningTag;
+    use crate::domain::customer::{Customer, Links, Memory};
     use crate::store::rows::{Keeper, load_customer};
     use crate::store::schema::{FILE_NAME, Role, connect, prepare};
 

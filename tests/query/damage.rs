@@ -17,6 +17,8 @@ const DAMAGED: [&str; 5] = [
     "'{garbage}'",
     "'[,]'",
 ];
+/// Also JSON, but of another shape than most columns have.
+const MISSHAPEN: [&str; 2] = ["'[1,2]'", "'{\"fraud\":1}'"];
 
 #[test]
 fn a_row_that_was_damaged_is_a_503_and_shows_nothing_else() {
@@ -50,12 +52,24 @@ fn a_row_that_was_damaged_is_a_503_and_shows_nothing_else() {
             "1",
             ["/v1/customers/c", lists[0]],
         ),
+        (
+            "customers",
+            "decided_by",
+            "1",
+            ["/v1/customers/c", lists[0]],
+        ),
         ("requests", "evaluations", "1", ["/v1/requests/r", lists[1]]),
         ("requests", "context", "1", ["/v1/requests/r", lists[1]]),
         ("verdicts", "replaced", &row, [event.as_str(), lists[2]]),
         ("verdicts", "problems", &row, [event.as_str(), lists[2]]),
     ] {
-        for damaged in DAMAGED {
+        let fits = |text: &str| match column {
+            "context" => true,
+            "replaced" => text.contains('{'),
+            _ => false,
+        };
+        let misshapen = MISSHAPEN.iter().filter(|text| !fits(text));
+        for damaged in DAMAGED.iter().chain(misshapen) {
             let damaged = damaged.replace('%', column);
             file.execute_batch(&format!(
                 "CREATE TEMP TABLE kept AS SELECT {column} AS it FROM {table} WHERE {row}; \
