@@ -22,7 +22,7 @@ const SPINNER: &str = "{spinner} {msg}, {elapsed} so far";
 pub(super) enum Counted {
     /// Bytes that are copied.
     Copied,
-    /// Nothing: SQLite reads the structure.
+    /// Nothing is counted: SQLite reads the structure.
     Structure,
     /// Rows that are held against their indexes.
     Compared,
@@ -61,7 +61,7 @@ impl Counted {
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Copied => ("bytes", "copied"),
-            Self::Structure => ("", "reading the structure of the file"),
+            Self::Structure => ("parts of the structure", "read"),
             Self::Compared => ("rows", "compared with their indexes"),
             Self::Read => ("rows", "read"),
             Self::Hashed => ("bytes", "read for the digest"),
@@ -73,9 +73,21 @@ impl Counted {
         }
     }
 
-    fn template(self) -> &'static str {
+    /// What is said of it where nothing is counted.
+    fn uncounted(self) -> String {
         match self {
-            Self::Structure => SPINNER,
+            Self::Structure => "reading the structure of the file".to_owned(),
+            Self::Read => "reading the rows".to_owned(),
+            _ => {
+                let (unit, verb) = self.words();
+                format!("{unit} {verb}")
+            }
+        }
+    }
+
+    fn template(self, is_counted: bool) -> &'static str {
+        match self {
+            _ if !is_counted => SPINNER,
             Self::Copied | Self::Hashed => {
                 "{bar:30} {bytes} of {total_bytes} {msg}, {elapsed} so far, {eta} left"
             }
@@ -87,6 +99,8 @@ impl Counted {
 /// A step that was counted: what, since when, how much.
 struct Part {
     counted: Counted,
+    /// Whether there is a number to be reached.
+    is_counted: bool,
     began: Instant,
     took: Duration,
     done: u64,
@@ -136,15 +150,19 @@ impl Work {
     pub(super) fn tell(&self, counted: impl Into<Counted>, done: u64, of: u64) {
         let counted = counted.into();
         let mut parts = self.parts.borrow_mut();
-        let is_new = parts.last().is_none_or(|part| part.counted != counted);
+        let is_counted = of > 0;
+        let is_new = parts
+            .last()
+            .is_none_or(|part| (part.counted, part.is_counted) != (counted, is_counted));
         if is_new {
-            self.show(counted);
+            self.show(counted, is_counted);
             // What nothing is counted of ends when something else begins.
             if let Some(before) = parts.last_mut().filter(|part| part.done == 0) {
                 before.took = before.began.elapsed();
             }
             parts.push(Part {
                 counted,
+                is_counted,
                 began: Instant::now(),
                 took: Duration::ZERO,
                 done: 0,
@@ -162,13 +180,14 @@ impl Work {
         }
     }
 
-    fn show(&self, counted: Counted) {
+    fn show(&self, counted: Counted, is_counted: bool) {
         let (unit, verb) = counted.words();
-        if let Ok(style) = ProgressStyle::with_template(counted.template()) {
+        if let Ok(style) = ProgressStyle::with_template(counted.template(is_counted)) {
             self.bar.set_style(style);
         }
         self.bar.set_message(match counted {
-            Counted::Copied | Counted::Hashed | Counted::Structure => verb.to_owned(),
+            _ if !is_counted => counted.uncounted(),
+            Counted::Copied | Counted::Hashed => verb.to_owned(),
             _ => format!("{unit} {verb}"),
         });
         self.bar.reset_eta();
@@ -209,10 +228,10 @@ impl Work {
 }
 
 fn figures(counted: Counted, done: u64, took: Duration) -> String {
-    let (unit, verb) = counted.words();
-    if counted == Counted::Structure {
-        return format!("{verb} took {}", HumanDuration(took));
+    if done == 0 {
+        return format!("{} took {}", counted.uncounted(), HumanDuration(took));
     }
+    let (unit, verb) = counted.words();
     format!(
         "{verb} {} {unit} in {}, {} a second",
         HumanCount(done),
@@ -240,12 +259,29 @@ mod tests {
         );
         let told = figures(Counted::Structure, 0, Duration::from_secs(7));
         assert_eq!(told, "reading the structure of the file took 7 seconds");
+        let told = figures(Counted::Read, 0, Duration::from_secs(15));
+        assert_eq!(told, "reading the rows took 15 seconds");
+    }
+
+    #[test]
+    fn what_is_not_counted_has_no_bar_until_it_is() {
+        let work = Work::unseen();
+        let told = |of| {
+            work.tell(Step::Reading, 0, of);
+            work.bar.message()
+        };
+        assert_eq!(told(0), "reading the rows");
+        assert_eq!(told(7), "rows read");
+        assert_eq!(Counted::Read.template(false), SPINNER);
+        assert_ne!(Counted::Read.template(true), SPINNER);
     }
 
     #[test]
     fn every_template_can_be_shown() {
         for counted in [Counted::Copied, Counted::Structure, Counted::Checked] {
-            ProgressStyle::with_template(counted.template()).unwrap();
+            for is_counted in [false, true] {
+                ProgressStyle::with_template(counted.template(is_counted)).unwrap();
+            }
         }
     }
 }
