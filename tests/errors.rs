@@ -411,6 +411,28 @@ fn databases_that_do_not_do() {
             ],
         },
         Failure {
+            what: "the list of the erased is a directory",
+            run: |place| {
+                stopped(place);
+                fs::create_dir(place.data().join("erased.jsonl")).unwrap();
+                serve(place, &[])
+            },
+            code: 1,
+            says: &[
+                "cannot use {}/data/erased.jsonl: Is a directory",
+                "a file that this user can read and write",
+            ],
+        },
+        Failure {
+            what: "its log is gone",
+            run: |place| {
+                altered(place, "DROP TABLE log");
+                serve(place, &[])
+            },
+            code: 1,
+            says: &["the table log is missing; `waldo-syncd restore` puts a backup in its place"],
+        },
+        Failure {
             what: "somebody's trigger is in it",
             run: |place| {
                 altered(place, SPY);

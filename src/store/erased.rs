@@ -93,8 +93,8 @@ pub struct ErasedList {
     check: String,
     /// Bytes of whole lines; what a crash left behind them is cut off before the next is written.
     length: u64,
-    /// Whether something stands behind them.
-    torn: bool,
+    /// What stands behind them.
+    torn: Vec<u8>,
 }
 
 impl ErasedList {
@@ -122,7 +122,7 @@ impl ErasedList {
             entries: Vec::new(),
             check: String::new(),
             length: whole as u64,
-            torn: whole < text.len(),
+            torn: text.get(whole..).unwrap_or_default().to_vec(),
         };
         let mut lines = lines.filter(|line| !line.is_empty());
         if let Some(first) = lines.next() {
@@ -212,14 +212,18 @@ impl ErasedList {
 
     /// What is to be said of a last line that is not whole, before it is cut off; `None` where all are.
     fn warning(&self) -> Option<String> {
-        if !self.torn {
+        if self.torn.is_empty() {
             return None;
         }
-        let means = if self.pending().next().is_some() {
-            "the erasure that was begun before it is brought to its end now"
+        let completed = "the erasure that was begun before it is brought to its end now";
+        let lost = "after a crash nothing was done for it yet, and whoever asked for that erasure has to ask again; if the \
+                    list was copied here, copy it again, whole";
+        let means = if self.pending().next().is_none() {
+            lost.to_owned()
+        } else if self.pending().any(|entry| self.is_end_of(entry)) {
+            completed.to_owned()
         } else {
-            "after a crash nothing was done for it yet, and whoever asked for that erasure has to ask again; if the list \
-             was copied here, copy it again, whole"
+            format!("{completed}. If another one was to begin there, {lost}")
         };
         Some(format!(
             "the last line of {} was cut short and is cut off: {means}",
@@ -227,12 +231,19 @@ impl ErasedList {
         ))
     }
 
+    /// Whether the last line was to say that this erasure has come to its end.
+    fn is_end_of(&self, begun: &Entry) -> bool {
+        let line = serde_json::to_string(begun).unwrap_or_default();
+        line.split_once("\"begun\"")
+            .is_some_and(|(until_there, _)| self.torn.starts_with(until_there.as_bytes()))
+    }
+
     /// Refuses a list whose last line is there in part: what it names, and what stood behind it, may have been erased.
     ///
     /// # Errors
     /// What is to be done about it.
     pub fn must_be_whole(&self) -> Result<(), String> {
-        if !self.torn {
+        if self.torn.is_empty() {
             return Ok(());
         }
         Err(format!(
@@ -248,7 +259,7 @@ impl ErasedList {
     /// # Errors
     /// When the file cannot be written.
     pub fn cut(&mut self) -> Result<(), StoreError> {
-        if !self.torn {
+        if self.torn.is_empty() {
             return Ok(());
         }
         let cut = || {
@@ -257,7 +268,7 @@ impl ErasedList {
             file.sync_all()
         };
         cut().map_err(|source| failed(&self.path, source))?;
-        self.torn = false;
+        self.torn.clear();
         Ok(())
     }
 
@@ -335,7 +346,7 @@ impl ErasedList {
         };
         write().map_err(|source| failed(&self.path, source))?;
         self.length += text.len() as u64;
-        self.torn = false;
+        self.torn.clear();
         self.check = check;
         Ok(())
     }
@@ -351,7 +362,7 @@ pub fn warning_of_list(directory: &Path) -> Option<String> {
 }
 
 fn failed(path: &Path, source: io::Error) -> StoreError {
-    StoreError::File {
+    StoreError::Unusable {
         path: path.to_owned(),
         source,
     }
@@ -396,11 +407,27 @@ mod tests {
         list.note(Entry { state, ..begun }).unwrap();
         let whole = std::fs::read(&path).unwrap();
         assert!(!told());
+        let text = String::from_utf8(whole.clone()).unwrap();
+        let certain = text.find("\"done\"").unwrap();
         for end in before.len() + 1..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
-            assert!(told(), "cut at {end}");
+            let told = warning_of_list(folder.path()).unwrap();
+            assert!(told.contains("brought to its end"), "cut at {end}: {told}");
+            let again = told.contains("has to ask again");
+            assert_eq!(again, end < certain, "cut at {end}: {told}");
             let list = ErasedList::read(&path).unwrap();
             assert_eq!(list.pending().count(), 1, "cut at {end}");
+        }
+        // Another that was to begin.
+        std::fs::write(&path, &before).unwrap();
+        let mut list = ErasedList::read(&path).unwrap();
+        list.begin("d", Timestamp(6), Vec::new()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for end in before.len() + 1..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let told = warning_of_list(folder.path()).unwrap();
+            assert!(told.contains("brought to its end"), "cut at {end}: {told}");
+            assert!(told.contains("has to ask again"), "cut at {end}: {told}");
         }
         // The salt goes before the first erasure: without it there was none.
         let head = before.iter().position(|byte| *byte == b'\n').unwrap();

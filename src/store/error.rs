@@ -56,6 +56,14 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// A file that is there cannot be read or written.
+    #[error("cannot use {}: {source}; it must be a file that this user can read and write", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The file cannot be opened.
     #[error("cannot open {}: {source}; it must be a file that this user can read and write", path.display())]
     Open {

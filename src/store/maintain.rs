@@ -80,7 +80,8 @@ pub(super) fn made_by(connection: &Connection) -> Result<Option<i64>, StoreError
 /// from starting.
 ///
 /// # Errors
-/// As [`objects::must_be_ours`], before anything is done; when the file cannot be read or written.
+/// [`StoreError::Altered`] where something of others could act, or the log is another: nothing is done then; when the file
+/// cannot be read or written.
 pub(super) fn begin_anew(path: &Path) -> Result<(), StoreError> {
     let mut connection = connect(path, Role::Append)?;
     let altered = objects::look(&connection, path)?;

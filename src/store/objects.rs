@@ -28,17 +28,6 @@ struct Fault {
     is_derived: bool,
 }
 
-/// Refuses a file in which something of others could act, or whose log is not as schema.sql has it. To be asked before
-/// anything is done with the file.
-///
-/// # Errors
-/// [`StoreError::Altered`]; else when the file cannot be read.
-pub fn must_be_ours(path: &Path) -> Result<(), StoreError> {
-    look(&schema::inspect(path)?, path)?
-        .refused
-        .map_or(Ok(()), Err)
-}
-
 /// What is not as schema.sql has it, of several the first.
 pub struct Alterations {
     /// Something of others that could act, or that the log is another: nothing is to be done with the file.
@@ -47,7 +36,7 @@ pub struct Alterations {
     pub derived: Option<StoreError>,
 }
 
-/// Looks at the schema of an open file once.
+/// Looks at the schema of an open file once, before anything is done with it.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -95,6 +84,10 @@ fn all(connection: &Connection) -> Result<Vec<Fault>, StoreError> {
         };
         let is_derived = PROJECTIONS.contains(&definition.0.as_str());
         let advice = match &definition.1 {
+            // One that is made by hand would be empty, under rows that tell of events.
+            _ if !is_derived && name.0 == "table" => {
+                "`waldo-syncd restore` puts a backup in its place".to_owned()
+            }
             Some(definition) if !is_derived => format!("it has to be: {definition}"),
             _ => "a daemon that starts on the file makes it again from the log".to_owned(),
         };

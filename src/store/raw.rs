@@ -36,7 +36,7 @@ impl RawFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(|source| StoreError::File {
+        let file = File::open(path).map_err(|source| StoreError::Unusable {
             path: path.to_owned(),
             source,
         })?;
@@ -66,7 +66,7 @@ impl RawFile {
         let path = index_path(&self.path);
         let its = identity(&path)?;
         let mut held = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |source| StoreError::File {
+        let failed = |source| StoreError::Unusable {
             path: path.clone(),
             source,
         };

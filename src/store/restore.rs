@@ -19,10 +19,12 @@ use super::erased::{ERASED_FILE, ErasedList};
 use super::header::Header;
 use super::maintain::{Progress, fold_again};
 use super::manifest::{Manifest, sync_folder, time_in_name};
+use super::project::kept_reading;
 use super::schema::{DirectoryLock, FILE_NAME, Role, SCHEMA_VERSION, connect, inspect, wal_path};
 use super::step::{Step, Steps};
 use super::workplace::{Workplace, give_to_owner_of};
-use crate::domain::{Chain, Digest, Disposition, Seq, Timestamp};
+use crate::domain::payload::Unreadable;
+use crate::domain::{Chain, Digest, Seq, Timestamp};
 
 /// How the folder begins in which a restore prepares its file.
 pub(super) const RESTORE_KIND: &str = ".restore-";
@@ -279,13 +281,21 @@ fn last_seq(database: &Path) -> Option<Seq> {
     Some(super::rows::seq(last))
 }
 
-/// Whether somebody was erased from a database, if it can be read at all.
+/// Whether somebody was erased from a database, if it can be read at all. The log is asked: tables may be half made.
 fn has_erased(database: &Path) -> bool {
-    let sql = "SELECT 1 FROM counts WHERE kind = 'disposition' AND word = ?1 AND number > 0";
-    let word = Disposition::Erased.to_string();
-    inspect(database)
-        .and_then(|connection| Ok(connection.prepare(sql)?.exists([word])?))
-        .unwrap_or(false)
+    let found = || -> Result<bool, StoreError> {
+        let connection = inspect(database)?;
+        let sql = "SELECT reading FROM log WHERE payload IS NULL AND reading LIKE '%erased%'";
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Err(Unreadable::Erased(_)) = kept_reading(row, 0)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    found().unwrap_or(false)
 }
 
 /// A name that nothing has yet, for what was there.

@@ -189,7 +189,8 @@ fn tables_that_are_not_as_we_make_them_are_made_again_by_the_next_start() {
         let connection = Connection::open(&file).unwrap();
         connection.execute_batch(change).unwrap();
         drop(connection);
-        for verb in [&["rebuild"][..], &["rebuild", "--diff"], &["check"]] {
+        let prune = ["prune", "--older-than", "0s", "--yes"];
+        for verb in [&["rebuild"][..], &["rebuild", "--diff"], &["check"], &prune] {
             let run = place.cli(verb);
             run.assert_code(1);
             assert!(run.stderr.contains(named), "{change}: {}", run.stderr);

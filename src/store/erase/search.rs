@@ -152,7 +152,7 @@ pub fn is_clean(
     if taken.ids.is_empty() || !mentioned_in.is_empty() {
         return Ok(None);
     }
-    let failed = |source| StoreError::File {
+    let failed = |source| StoreError::Unusable {
         path: path.to_owned(),
         source,
     };
