@@ -2,7 +2,7 @@
 //!
 //! Live, after a crash and in `rebuild` this is the same loop from another seq: there is one way from log to rows. Its
 //! commits may be lost in a crash, together; they are then made again. A rule that panics stops it before that event, and
-//! so does damage in what the event needs: the log is taken further, whatever became of the rows.
+//! so does damage in the rows that the event needs: the log is taken further, whatever became of them.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -339,12 +339,7 @@ impl Projector {
         };
         let mut projected = self.projected;
         let mut folded = 0;
-        loop {
-            let event = match events.next() {
-                Ok(Some(event)) => event,
-                Ok(None) => break,
-                Err(error) => return halted_at(projected.next(), error, "").map(Folded::Failed),
-            };
+        while let Some(event) = events.next()? {
             if let Some(halt) = self.fold_event(&mut tools, &event)? {
                 return Ok(Folded::Failed(halt));
             }
@@ -366,7 +361,7 @@ impl Projector {
         event: &Event,
     ) -> Result<Option<Halt>, StoreError> {
         if let Err(error) = self.gather(&mut tools.finder, event) {
-            return halted_at(event.seq, error, CURE_OF_ROWS).map(Some);
+            return halted_at(event.seq, error).map(Some);
         }
         let world = &mut self.world;
         let sums = &mut *tools.sums;
@@ -491,11 +486,11 @@ const CURE_OF_ROWS: &str =
     "; stop the daemon, and `waldo-syncd rebuild` makes the tables again from the log";
 
 /// Damage stays what it is however often it is looked at; any other error may pass.
-fn halted_at(seq: Seq, error: StoreError, cure: &str) -> Result<Halt, StoreError> {
+fn halted_at(seq: Seq, error: StoreError) -> Result<Halt, StoreError> {
     match error {
         StoreError::Corrupt(damage) => Ok(Halt {
             seq,
-            reason: format!("{damage}{cure}"),
+            reason: format!("{damage}{CURE_OF_ROWS}"),
         }),
         other => Err(other),
     }
