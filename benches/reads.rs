@@ -81,7 +81,7 @@ fn bench(wanted: &dyn Fn(&str) -> bool) -> Result<()> {
             time: Duration::from_millis(300),
             wakes: 10,
             readers: &[1, 100],
-            limit: Duration::from_secs(120),
+            limit: Duration::from_secs(300),
         }
     } else {
         Form {

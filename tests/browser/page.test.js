@@ -68,6 +68,7 @@ test("a webhook appears by itself, and only what is shown is asked for", async (
   const page = await open(browser, at(""));
   await live(page);
   const asked = page.asked.length;
+  const begun = Date.now();
   const seq = await daemon.deliver(decision("live-1", "REJECTED"));
   await page.getByRole("link", { name: String(seq), exact: true }).waitFor();
   await sees(page, "live-1");
@@ -80,7 +81,9 @@ test("a webhook appears by itself, and only what is shown is asked for", async (
     .nth(2)
     .waitFor();
   const since = page.asked.slice(asked);
-  assert.ok(since.length <= 20, since.join(" "));
+  // The clock has the page ask too, for some four things in 15 s.
+  const seconds = (Date.now() - begun) / 1000;
+  assert.ok(since.length <= 20 + Math.floor(seconds / 15) * 4, since.join(" "));
   page.assertCalm();
 });
 
@@ -108,7 +111,7 @@ test("with more events than can be shown the page steps aside, and comes back", 
   await page.route("**/v1/events/stream?*", (route) => {
     streams += 1;
     return streams === 1
-      ? route.fulfill({ contentType: "text/event-stream", body: `id:8\ndata:${one}\n\n`.repeat(300) })
+      ? route.fulfill({ contentType: "text/event-stream", body: `id:8\ndata:${one}\n\n`.repeat(1000) })
       : route.continue();
   });
   await page.reload();

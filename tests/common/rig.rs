@@ -128,7 +128,7 @@ impl Rig {
     /// Waits until no evaluation runs and no webhook is on its way.
     #[track_caller]
     pub fn idle(&self) {
-        let answer = Client::tcp(self.sandbox.address("sandbox")).get("/sandbox/idle?wait=60");
+        let answer = Client::tcp(self.sandbox.address("sandbox")).get("/sandbox/idle?wait=35");
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 

@@ -8,7 +8,7 @@ The space that is left when the filling stops is different each time, so that an
 import random
 
 from disk import Disk
-from errors import BACK_WITHIN, back_again, served
+from errors import back_again, served, soon
 from kill import finish
 from ledger import Ledger, under_load
 from rig import Daemon, Place, until
@@ -45,4 +45,4 @@ def fill_and_free(disk, daemon, ledger, somebody_tries):
         disk.give_space()
         if somebody_tries:
             return back_again(daemon, ledger)
-        return until("it to be ready by itself", BACK_WITHIN, lambda: daemon.get("/readyz").status == 200)
+        return soon("it to be ready by itself", lambda: daemon.get("/readyz").status == 200)

@@ -103,9 +103,13 @@ def out_of_addresses():
             with contextlib.suppress(Breach):  # it may have all that it needs
                 until("a refusal", 3, lambda: ledger.refused or not daemon.runs())
             ended = not daemon.runs()
-            if not ended:
+            try:
                 resource.prlimit(daemon.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-                back_again(daemon, ledger, within=10)
+                back_again(daemon, ledger)
+            except (ProcessLookupError, Breach):
+                if daemon.runs():
+                    raise
+                ended = True
         if not ended:
             ledger.verify(daemon)
         daemon.kill()

@@ -33,8 +33,8 @@ def run(long, report):
                     if not dies_at(f"{call}:signal=KILL:when={number}", work, template, ledger):
                         break
                     reached[call] = number
-        if not reached:
-            raise Breach(f"nothing was ever killed during {name}")
+        if missing := set(CALLS) - set(reached):
+            raise Breach(f"nothing was ever killed during {name} at {' '.join(missing)}")
         points = ", ".join(f"{call.split(',')[0]} to {number}" for call, number in reached.items())
         report(f"killed during {name}, at {points}: whole every time")
 

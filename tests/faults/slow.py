@@ -76,8 +76,8 @@ def attacked(daemon, ledger, kind, count, limit, long):
             honest.call()
         waits = Waits(daemon, kind, limit + GRACE)
         while daemon.sockets() > sockets_before + SLACK:
-            honest.call()
             waits.look()
+            honest.call()
     if honest.memory > MEMORY:
         raise Breach(f"{honest.memory >> 20} MiB of memory")
     # Those who never read have asked for work before, for which honest readers have to wait.

@@ -1,6 +1,8 @@
 //! The file and its directory: whose it is, who may have it, and what stays of it.
 
+use std::future::{Future as _, poll_fn};
 use std::os::unix::fs::PermissionsExt as _;
+use std::task::Poll;
 
 use rusqlite::Connection;
 
@@ -49,20 +51,22 @@ async fn stop_finishes_what_was_accepted() {
     let opened = Opened::new();
     let held = opened.connection();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut appenders = JoinSet::new();
-    for n in 0..50 {
-        let store = opened.store.clone();
-        appenders.spawn(async move { store.append(delivery(flag("c", n % 2 == 0))).await });
-    }
-    while opened.store.queued().0 < 50 {
-        tokio::task::yield_now().await;
+    let store = opened.store.clone();
+    let mut appenders: Vec<_> = (0..50)
+        .map(|n| Box::pin(store.append(delivery(flag("c", n % 2 == 0)))))
+        .collect();
+    for waiting in &mut appenders {
+        // What waits has been handed to the writer.
+        let begun = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending()));
+        assert!(begun.await);
     }
     let stopping = std::thread::spawn(move || opened.stop());
     held.execute_batch("ROLLBACK").unwrap();
     drop(held);
-    while let Some(answer) = appenders.join_next().await {
-        answer.unwrap().unwrap();
+    for waiting in appenders {
+        waiting.await.unwrap();
     }
+    drop(store);
     let folder = stopping.join().unwrap();
     assert_eq!(names(folder.path()), [FILE_NAME]);
     assert_whole(&folder.path().join(FILE_NAME), 50);
