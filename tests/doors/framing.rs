@@ -152,6 +152,7 @@ async fn no_byte_at_any_place_of_a_head_gets_an_empty_refusal() {
         ("GET ", "/quick HTTP/1.1\r\nHost: a\r\n"),
         ("GET /", "quick HTTP/1.1\r\nHost: a\r\n"),
         ("GET /quick?a=", " HTTP/1.1\r\nHost: a\r\n"),
+        ("GET /quick#", " HTTP/1.1\r\nHost: a\r\n"),
         ("GET http://", "/quick HTTP/1.1\r\nHost: a\r\n"),
         ("GET http", "://a/quick HTTP/1.1\r\nHost: a\r\n"),
         ("CONNECT a", ":80 HTTP/1.1\r\nHost: a:80\r\n"),

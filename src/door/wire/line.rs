@@ -41,10 +41,11 @@ pub(super) fn parse_request_line(line: &[u8]) -> Result<Version, Fault> {
         }
         _ => return Err(Fault::BadRequestLine),
     };
-    if !is_plain_path(target) && Uri::try_from(target).is_err() {
-        return Err(Fault::BadTarget);
+    if is_plain_path(target) || is_uri(target) {
+        Ok(version)
+    } else {
+        Err(Fault::BadTarget)
     }
-    Ok(version)
 }
 
 /// `name: value`, without the line's end.
@@ -87,6 +88,11 @@ fn is_token(bytes: &[u8]) -> bool {
 fn is_plain_path(target: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~?&=%:,+".contains(byte);
     target.starts_with(b"/") && target.iter().all(plain)
+}
+
+/// A URI, and text all through: a fragment is dropped without a look at it, but hyper has looked at it before.
+fn is_uri(target: &[u8]) -> bool {
+    std::str::from_utf8(target).is_ok_and(|text| text.parse::<Uri>().is_ok())
 }
 
 fn has_control(bytes: &[u8]) -> bool {

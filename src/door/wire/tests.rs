@@ -29,35 +29,59 @@ fn cases() -> Vec<(&'static [u8], Option<Finding>, bool)> {
         })
     };
     vec![
-            (b"", None, false),
-            (b"G", None, true),
-            (b"GET / HTTP/1.1\r\nHost: a\r\n", None, true),
-            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", None, false),
-            (b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n", None, true),
-            (b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n\n\n\n\n", None, false),
-            (b"POST / HTTP/1.1\r\nContent-Length:4 \r\n\r\n\n\n\n\n\n", refused(1, BareLineFeed), true),
-            (b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\n", refused(1, BareLineFeed), true),
-            (b"GET / HTTP/1.1\nHost: a\n\n", refused(0, BareLineFeed), true),
-            (b"GET / HTTP/1.1\r\nHost: a\n\r\n", refused(0, BareLineFeed), true),
-            (b"GET / HTTP/1.1\r\nHost: a\r\n\n", refused(0, BareLineFeed), true),
-            (b"\nGET / HTTP/1.1\r\n\r\n", refused(0, BareLineFeed), true),
-            (b"P / HTTP/1.1\r\nContent-Length: 1\r\ntransfer-encoding: chunked\r\n\r\n", refused(0, LengthAndEncoding), true),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCONTENT-LENGTH: 1\r\n\r\n", refused(0, LengthAndEncoding), true),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding: \tChunked \r\n\r\n", last(0), false),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding:\r\nContent-Length: 0\r\n\r\n", refused(0, BadEncoding), true),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", refused(0, BadEncoding), true),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", refused(0, BadEncoding), true),
-            (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n", refused(0, BadEncoding), true),
-            (b"P / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", refused(0, RepeatedLength), true),
-            (b"P / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", refused(0, BadLength), true),
-            (b"P / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", refused(0, BadLength), true),
-            (b"P / HTTP/1.1\r\nContent-Length:\r\n\r\n", refused(0, BadLength), true),
-            (b"P / HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n\r\n", refused(0, BadLength), true),
-            (b"P / HTTP/1.1\r\nContent-Length: 18446744073709551614\r\n\r\n", refused(0, BadLength), true),
-            (b"P / HTTP/1.1\r\nContent-Length: 18446744073709551613\r\n\r\nGET / HTTP/1.1\n", None, false),
-            (b"GET / HTTP/1.1\r\n\r\nP / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\n\n", last(1), false),
-            (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\n\n", refused(2, BareLineFeed), true),
-        ]
+        (b"", None, false),
+        (b"G", None, true),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", None, true),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", None, false),
+        (b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n", None, true),
+        (b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n\n\n\n\n", None, false),
+        (b"POST / HTTP/1.1\r\nContent-Length:4 \r\n\r\n\n\n\n\n\n", refused(1, BareLineFeed), true),
+        (b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\n", refused(1, BareLineFeed), true),
+        (b"GET / HTTP/1.1\nHost: a\n\n", refused(0, BareLineFeed), true),
+        (b"GET / HTTP/1.1\r\nHost: a\n\r\n", refused(0, BareLineFeed), true),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\n", refused(0, BareLineFeed), true),
+        (b"\nGET / HTTP/1.1\r\n\r\n", refused(0, BareLineFeed), true),
+        (b"P / HTTP/1.1\r\nContent-Length: 1\r\ntransfer-encoding: chunked\r\n\r\n", refused(0, LengthAndEncoding), true),
+        (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCONTENT-LENGTH: 1\r\n\r\n", refused(0, LengthAndEncoding), true),
+        (b"P / HTTP/1.1\r\nTransfer-Encoding: \tChunked \r\n\r\n", last(0), false),
+        (b"P / HTTP/1.1\r\nTransfer-Encoding:\r\nContent-Length: 0\r\n\r\n", refused(0, BadEncoding), true),
+        (b"P / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", refused(0, BadEncoding), true),
+        (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", refused(0, BadEncoding), true),
+        (b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n", refused(0, BadEncoding), true),
+        (b"P / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", refused(0, RepeatedLength), true),
+        (b"P / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", refused(0, BadLength), true),
+        (b"P / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", refused(0, BadLength), true),
+        (b"P / HTTP/1.1\r\nContent-Length:\r\n\r\n", refused(0, BadLength), true),
+        (b"P / HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n\r\n", refused(0, BadLength), true),
+        (b"P / HTTP/1.1\r\nContent-Length: 18446744073709551614\r\n\r\n", refused(0, BadLength), true),
+        (b"P / HTTP/1.1\r\nContent-Length: 18446744073709551613\r\n\r\nGET / HTTP/1.1\n", None, false),
+        (b"GET / HTTP/1.1\r\n\r\nP / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\n\n", last(1), false),
+        (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\n\n", refused(2, BareLineFeed), true),
+        (b"\x16\x03\x01\x02\0\x01", refused(0, BadRequestLine), true),
+        (b"GET /\r\n", refused(0, BadRequestLine), true),
+        (b"GET /a b HTTP/1.1\r\n", refused(0, BadRequestLine), true),
+        (b"GET  / HTTP/1.1\r\n", refused(0, BadRequestLine), true),
+        (b" GET / HTTP/1.1\r\n", refused(0, BadRequestLine), true),
+        (b"G(T / HTTP/1.1\r\n", refused(0, BadRequestLine), true),
+        (b"GET / http/1.1\r\n", refused(0, BadRequestLine), true),
+        (b"GET / HTTP/1.2\r\n", refused(0, BadVersion), true),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", refused(0, BadVersion), true),
+        (b"GET /\xff HTTP/1.1\r\n", refused(0, BadTarget), true),
+        (b"GET /#\xff HTTP/1.1\r\n", refused(0, BadTarget), true),
+        (b"GET a:b:c HTTP/1.1\r\n", refused(0, BadTarget), true),
+        (b"GET /caf\xc3\xa9{}?a=b HTTP/1.1\r\n\r\n", None, false),
+        (b"GET / HTTP/1.1\r\nBad Header: x\r\n", refused(0, BadField), true),
+        (b"GET / HTTP/1.1\r\nContent-Length : 2\r\n", refused(0, BadField), true),
+        (b"GET / HTTP/1.1\r\n: x\r\n", refused(0, BadField), true),
+        (b"GET / HTTP/1.1\r\nA\r\n", refused(0, BadField), true),
+        (b"GET / HTTP/1.1\r\nA: b\r\n c\r\n", refused(0, FoldedField), true),
+        (b"GET / HTTP/1.1\r\n\tA: b\r\n", refused(0, FoldedField), true),
+        (b"GET / HTTP/1.1\r\nA: b\0\r\n", refused(0, BadValue), true),
+        (b"GET / HTTP/1.1\r\nA: b\rc\r\n", refused(0, BadValue), true),
+        (b"GET / HTTP/1.1\r\nA: \tb\xff\r\n\r\n", None, false),
+        (b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", refused(0, OldEncoding), true),
+        (b"GET / HTTP/1.0\r\n\r\nP / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", last(1), false),
+    ]
 }
 
 #[test]
@@ -95,6 +119,53 @@ fn every_split_gives_the_same_finding() {
             (finding, inside),
             "byte by byte"
         );
+    }
+}
+
+/// What hyper gets of these pieces.
+fn passed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut scanner = Scanner::new(64, LIMIT);
+    let mut all = Vec::new();
+    for piece in pieces {
+        match scanner.feed(piece) {
+            Passing::AsTheyCame => all.extend_from_slice(piece),
+            Passing::Instead(bytes) => all.extend(bytes),
+        }
+    }
+    all
+}
+
+#[test]
+fn hyper_gets_whole_lines_and_of_a_refused_head_an_end() {
+    let good = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post = "POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\n\nb\n";
+    let chunked = "P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nwhat\never";
+    let fields = "GET /a HTTP/1.1\r\nHost: a\r\n";
+    let cases = [
+        (format!("{good}{post}{good}"), format!("{good}{post}{good}")),
+        (format!("{post}{chunked}"), format!("{post}{chunked}")),
+        (format!("{good}{fields}Ho"), format!("{good}{fields}")),
+        (
+            format!("{good}{fields}Bad Field: x\r\n{good}"),
+            format!("{good}{fields}\r\n"),
+        ),
+        (
+            format!("{post}GET / HTTP/3\r\n{good}"),
+            format!("{post}GET / HTTP/1.1\r\n\r\n"),
+        ),
+        (
+            format!("{fields}A: {}", "b".repeat(LIMIT)),
+            format!("{fields}\r\n"),
+        ),
+    ];
+    for (came, expected) in cases {
+        let came = came.as_bytes();
+        for at in 0..=came.len().min(200) {
+            let (first, second) = came.split_at(at);
+            let got = passed([first, second]);
+            assert_eq!(String::from_utf8_lossy(&got), expected, "split at {at}");
+        }
+        assert_eq!(passed(came.chunks(1)), expected.as_bytes(), "byte by byte");
     }
 }
 
