@@ -130,7 +130,7 @@ def controls(daemon):
 
 def refused(daemon, door, name, request, end):
     answer = exchange(door, request)
-    if answer and not answer.startswith(b"HTTP/1.1 4"):
+    if answer and not answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")):
         raise Breach(f"{name} at {door} is answered {answer[:200]}")
     if end_of(daemon) != end:
         raise Breach(f"{name} at {door} stored something: {answer[:200]}")

@@ -42,7 +42,7 @@ class Kind:
 
 
 KINDS = {
-    "silent": Kind(b"", b"", "idle"),
+    "silent": Kind(b"", b"", "head"),
     "slow heads": Kind(HEAD, b"x", "head"),
     "slow bodies": Kind(HEAD + b"\r\n", b"x", "body", lingers=1),
     "never reading": Kind(PAGES, b"", "write", door="query", short=100, long=1000),
