@@ -3,7 +3,7 @@
 //! What SQLite's `integrity_check` proves is proved here in two parts, so that both run in the order of the file: its
 //! `quick_check` for the structure, and each index against the rows it should have. SQLite itself looks up every row in
 //! every index, one by one and at random. Before that it is seen whether the schema is ours (`objects.rs`), and beside it
-//! whether each row can be read as what it is, none lacks, and the links between them are whole (`readable.rs`, `links.rs`).
+//! whether each row can be read as what it is, none is missing, and the links between them are whole (`readable.rs`, `links.rs`).
 
 use std::path::Path;
 use std::thread::ScopedJoinHandle;

@@ -55,7 +55,7 @@ fn verdict(row: &Row<'_>, links: &mut Links) -> Result<(), StoreError> {
 /// What to do about each of them.
 const CURE: &str = "the log gives it again, in a data directory by `waldo-syncd rebuild`";
 
-/// The rows that cannot be read, lack or are not linked as they should, one line each. To be asked within a transaction.
+/// The rows that cannot be read, are missing or are not linked as they should be, one line each. To be asked within a transaction.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -381,7 +381,7 @@ fn a_column_that_does_not_hold_what_we_write_is_named() {
 
 /// A row that is gone, or a link that leads elsewhere, is nothing to SQLite either.
 #[test]
-fn a_row_that_lacks_and_a_link_that_is_broken_are_named() {
+fn a_missing_row_and_a_broken_link_are_named() {
     let (daemon, _) = stopped();
     let customers = "the links between customers and their events are broken";
     let requests = "the links between requests and their events are broken";
