@@ -1,7 +1,7 @@
 """The fault drivers: break what the program stands on, and see whether it keeps its promises.
 
-    python3 tests/faults                 the short form, all drivers, about four minutes
-    python3 tests/faults --long          the long form, some hours
+    python3 tests/faults                 the short form, all drivers, some three minutes
+    python3 tests/faults --long          the long form, about an hour
     python3 tests/faults kill power      these only
 
 Needs root and Linux: it mounts small disks of its own, traces system calls and limits processes. All of that happens in
