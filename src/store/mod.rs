@@ -180,10 +180,10 @@ impl Store {
         if let Some(warning) = erased::warning_of_list(&options.directory) {
             log::warn!("{warning}");
         }
-        let erased = schema::prepare(&path)
+        schema::prepare(&path)
             .and_then(|()| maintain::begin_anew(&path))
-            .and_then(|()| erase::complete(&path, &mut |_, _| {}));
-        match erased {
+            .map_err(|error| error.of_file(&path))?;
+        match erase::complete(&path, &mut |_, _| {}) {
             // Its rows are gone. Webhooks are not to wait for whoever reads what is left of them in the WAL.
             Err(StoreError::Unavailable(reason)) => {
                 log::warn!(
