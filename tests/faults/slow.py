@@ -158,8 +158,14 @@ def attack(daemon, kind, count):
     door = daemon.query_door if kind.door == "query" else daemon.ingest_door
     attacker = multiprocessing.get_context("fork").Process(target=hold, args=(kind, door, count, there), daemon=True)
     attacker.start()
+
+    def all_are_there():
+        if not attacker.is_alive():
+            raise Breach(f"the bad clients ended with {attacker.exitcode} before all had connected")
+        return here.poll()
+
     try:
-        yield here.poll
+        yield all_are_there
     finally:
         here.send("enough")
         attacker.join()
